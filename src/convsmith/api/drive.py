@@ -1,0 +1,251 @@
+"""The one consumer of training's events: logs, validation, checkpoints, stopping, recovery."""
+
+import time
+from dataclasses import dataclass, field
+
+from convsmith.api.progress import Outlook, Pace, Progress
+from convsmith.api.signals import StopRequest, stop_requests
+from convsmith.errors import CheckpointError, Interrupted, NonFiniteError
+from convsmith.recipe.build import keeps_best
+from convsmith.recipe.schema import Recipe
+from convsmith.runs.folder import RunFolder
+from convsmith.runs.journal import Journal
+from convsmith.training.checkpoint import (
+    checkpoints,
+    delete_after,
+    load_checkpoint,
+    prune,
+    save_checkpoint,
+)
+from convsmith.training.clock import StepClock
+from convsmith.training.evaluate import Evaluation, evaluate
+from convsmith.training.fit import EpochEnd, Step, fit
+from convsmith.training.job import Job, State
+from convsmith.training.memory import used_bytes
+from convsmith.training.recovery import locate_nonfinite
+from convsmith.training.snapshot import restore, snapshot
+
+__all__ = ["Session", "checkpoint", "drive", "restore_newest"]
+
+
+@dataclass
+class Session:
+    """One training in this process: what runs, where it is kept and how it shows itself."""
+
+    recipe: Recipe
+    job: Job
+    state: State
+    run: RunFolder
+    journal: Journal
+    progress: Progress
+    clock: StepClock
+    started: float = field(default_factory=time.perf_counter)
+    saved_step: int = -1
+    saved_at: float = field(default_factory=time.perf_counter)
+
+    def say(self, text: str) -> None:
+        """Tell the person and the plain log."""
+        self.progress.say(text)
+        self.journal.say(text)
+
+    def seconds(self) -> float:
+        """Return the seconds that this run has taken, those before a resume included."""
+        return self.state.seconds + time.perf_counter() - self.started
+
+
+def drive(session: Session) -> None:
+    """Train to the end, and leave a checkpoint of it.
+
+    Raises:
+        Interrupted: a signal asked to stop; a checkpoint was written.
+        NonFiniteError: training diverged and the recipe says to stop, or rolling back did not help.
+    """
+    job, state = session.job, session.state
+    outlook = Outlook(job.epochs, job.batches.steps_per_epoch, job.total_steps, state.step)
+    session.progress.begin(outlook)
+    try:
+        with stop_requests() as request:
+            if session.saved_step < 0:
+                checkpoint(session)
+            while True:
+                try:
+                    consume(session, request)
+                    break
+                except NonFiniteError as error:
+                    recover(session, error)
+        if session.saved_step != state.step:
+            checkpoint(session)
+    finally:
+        session.progress.end()
+
+
+def consume(session: Session, request: StopRequest) -> None:
+    """Run ``fit`` and act on its events."""
+    pace = PaceKeeper(session)
+    for event in fit(session.job, session.state, session.clock):
+        if isinstance(event, Step):
+            pace.step(event)
+            if due_within_epoch(session):
+                checkpoint(session)
+        else:
+            end_epoch(session, event)
+            every = session.recipe.train.checkpoint.every_epochs
+            if every is not None and event.epoch % every == 0:
+                checkpoint(session)
+            pace = PaceKeeper(session)
+        if request.signal_number is not None:
+            checkpoint(session)
+            raise Interrupted(request.signal_number, f"convsmith train --resume {session.run.path}")
+
+
+class PaceKeeper:
+    """Reads the device at the log cadence: loss, accuracy so far, speed and memory."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._images = 0
+        self._since = time.perf_counter()
+
+    def step(self, event: Step) -> None:
+        """Count a step; every ``log_every`` steps, log and show it."""
+        session = self._session
+        self._images += event.images
+        if event.step % session.recipe.train.log_every:
+            return
+        _, correct, seen = session.state.epoch_sums.tolist()
+        now = time.perf_counter()
+        pace = Pace(
+            step=event.step - event.epoch * session.job.batches.steps_per_epoch,
+            loss=float(event.loss),
+            top1=correct / seen,
+            images_per_second=self._images / (now - self._since),
+            memory_bytes=used_bytes(session.job.device),
+        )
+        session.journal.record(
+            "step",
+            step=event.step,
+            epoch=event.epoch,
+            loss=pace.loss,
+            top1=pace.top1,
+            learning_rate=event.learning_rate,
+            images_per_second=round(pace.images_per_second, 1),
+            memory_bytes=pace.memory_bytes,
+        )
+        session.progress.pace(event.epoch + 1, pace)
+        self._images, self._since = 0, time.perf_counter()
+
+
+def end_epoch(session: Session, event: EpochEnd) -> None:
+    """Validate, log the epoch, keep the best weights, count towards early stopping."""
+    job, state = session.job, session.state
+    validated = None
+    if job.validation is not None:
+        validated = evaluate(job.eval_model, job.validation, job.loss, job.precision)
+        if is_best(session, validated, event.epoch) and keeps_best(session.recipe):
+            weights = job.eval_model.state_dict()
+            state.best = {name: tensor.detach().clone() for name, tensor in weights.items()}
+    session.journal.record(
+        "epoch",
+        epoch=event.epoch,
+        step=event.step,
+        train={"loss": event.loss, "top1": event.top1},
+        val=None if validated is None else score(validated),
+        learning_rate=event.learning_rate,
+        seconds=round(session.seconds(), 3),
+    )
+    left = session.seconds() / state.step * (job.total_steps - state.step)
+    phrase = ""
+    if validated is not None:
+        phrase = f"  val loss {validated.loss:.4f}  top-1 {validated.top1:.2%}"
+    session.progress.epoch(event, phrase, left)
+    session.journal.say(f"epoch {event.epoch}: train loss {event.loss:.4f}{phrase}")
+
+
+def is_best(session: Session, validated: Evaluation, epoch: int) -> bool:
+    """Return whether these weights are the best so far, and remember it."""
+    watch = session.state.stopping
+    if watch is None:
+        return False
+    value = validated.loss if watch.metric == "loss" else validated.top1
+    return watch.update(value, epoch)
+
+
+def score(evaluation: Evaluation) -> dict[str, float]:
+    """Return the figures of an evaluation that go into the metrics."""
+    return {"loss": evaluation.loss, "top1": evaluation.top1, "top5": evaluation.top5}
+
+
+def due_within_epoch(session: Session) -> bool:
+    """Return whether the recipe's cadence in steps or seconds asks for a checkpoint now."""
+    rule = session.recipe.train.checkpoint
+    by_steps = rule.every_steps is not None and session.state.step % rule.every_steps == 0
+    elapsed = time.perf_counter() - session.saved_at
+    return by_steps or (rule.every_seconds is not None and elapsed >= rule.every_seconds)
+
+
+def checkpoint(session: Session) -> None:
+    """Write a checkpoint of this moment and delete those past the retention.
+
+    Raises:
+        NonFiniteError: this moment is after a non-finite step, and not worth keeping.
+    """
+    state = session.state
+    first_bad = int(state.first_bad)
+    if first_bad >= 0:
+        raise NonFiniteError(first_bad)
+    tensors, fields = snapshot(session.job, state)
+    fields["seconds"] = session.seconds()
+    fields["metrics_bytes"] = session.journal.flushed_size()
+    save_checkpoint(session.run.checkpoints, state.step, tensors, fields)
+    prune(session.run.checkpoints, session.recipe.train.checkpoint.keep)
+    session.saved_step, session.saved_at = state.step, time.perf_counter()
+
+
+def restore_newest(session: Session) -> bool:
+    """Restore the newest checkpoint that is whole; return False if the run has none.
+
+    Damaged ones are reported and deleted, metrics and checkpoints of a later time cut off.
+
+    Raises:
+        CheckpointError: there are checkpoints and all are damaged.
+    """
+    folders = checkpoints(session.run.checkpoints)
+    for folder in reversed(folders):
+        try:
+            tensors, fields = load_checkpoint(folder)
+            restore(session.job, session.state, tensors, fields)
+        except CheckpointError as error:
+            session.say(f"damaged checkpoint left out: {error}")
+            continue
+        delete_after(session.run.checkpoints, session.state.step)
+        session.journal.cut(fields["metrics_bytes"])
+        session.saved_step, session.started = session.state.step, time.perf_counter()
+        return True
+    if folders:
+        raise CheckpointError(f"every checkpoint in {session.run.checkpoints} is damaged")
+    session.journal.cut(0)
+    return False
+
+
+def recover(session: Session, error: NonFiniteError) -> None:
+    """Find where the run diverged; roll back with a lower rate, or raise as the recipe says."""
+    rule, state = session.recipe.train.on_nonfinite, session.state
+    restore_newest(session)
+    where = locate_nonfinite(session.job, state, error.step)
+    restore_newest(session)
+    if rule.action == "stop" or state.rollbacks >= rule.at_most:
+        tries = f" after {state.rollbacks} rollbacks" if state.rollbacks else ""
+        raise NonFiniteError(
+            error.step,
+            f", first {where}{tries}; lower the learning rate"
+            f" (--set optimizer.learning_rate=…), clip gradients (--set train.clip_norm=1),"
+            f" or --set train.on_nonfinite.action=rollback",
+        )
+    state.rollbacks += 1
+    state.rate_scale *= rule.rate_factor
+    session.say(
+        f"step {error.step} was not finite, first {where}: "
+        f"back to step {state.step} with the learning rate times {state.rate_scale:g}"
+    )
+    session.journal.record("rollback", step=error.step, to=state.step, where=where)
+    checkpoint(session)

@@ -1,0 +1,84 @@
+"""Measure a finished run's weights again, on any part of its data."""
+
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from convsmith.api.load import read_weights
+from convsmith.api.run import open_run
+from convsmith.data import find_root, load_source
+from convsmith.data.images import Source
+from convsmith.errors import UserError
+from convsmith.recipe.build import LAYOUTS, build_loss, build_model, eval_batches, split
+from convsmith.runs.results import Score
+from convsmith.training.device import configure, resolve_device
+from convsmith.training.evaluate import evaluate as measure
+from convsmith.training.precision import make_precision
+from convsmith.training.snapshot import load_weights
+
+__all__ = ["Evaluated", "Part", "evaluate"]
+
+Part = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """How a run's weights do on one part of its data; ``per_class`` maps class to accuracy."""
+
+    run: str
+    split: str
+    score: Score
+    per_class: dict[str, float]
+
+
+def evaluate(
+    run: str | os.PathLike[str],
+    split_name: Part = "test",
+    *,
+    model: nn.Module | None = None,
+    data: Source | None = None,
+    runs: str | os.PathLike[str] | None = None,
+    data_root: str | os.PathLike[str] | None = None,
+) -> Evaluated:
+    """Evaluate a finished run as its training did: same precision, layout, batch and threads.
+
+    Args:
+        run: its folder, or its name in the runs folder.
+        split_name: ``train`` (without augmentation), ``validation`` or ``test``.
+        model: the network, for a run that trained a module of your own.
+        data: the data, for a run that trained on data of your own.
+        runs: the folder of runs.
+        data_root: where data sets lie.
+
+    Raises:
+        RunError: there is no such finished run.
+        UserError: the run kept no validation part.
+    """
+    opened = open_run(run, runs)
+    recipe = opened.recipe
+    weights, _ = read_weights(opened.folder)
+    torch.set_num_threads(opened.environment["exact"]["threads"])
+    device = resolve_device(recipe.train.device)
+    configure(device, deterministic=recipe.train.deterministic, fixed_size=True)
+    source = data if data is not None else load_source(recipe.data.source, find_root(data_root))
+    parts = split(recipe, source)
+    batches = eval_batches(recipe, parts, split_name, device)
+    if batches is None:
+        raise UserError(f"{opened.path} kept no validation part: it trained on everything")
+    if model is None:
+        size = parts.train.image_size
+        model = build_model(recipe, len(parts.classes), parts.train.channels, size)
+    layout = LAYOUTS[recipe.train.memory_format]
+    model.to(device=device, memory_format=layout)  # type: ignore[call-overload]
+    load_weights(model.state_dict(), weights)
+    loss = build_loss(recipe, len(parts.classes))
+    result = measure(model, batches, loss, make_precision(recipe.train.precision, device))
+    return Evaluated(
+        run=str(opened.path),
+        split=split_name,
+        score=Score(result.top1, result.top5, result.loss, result.count),
+        per_class=dict(zip(parts.classes, result.per_class, strict=True)),
+    )

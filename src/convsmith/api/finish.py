@@ -1,0 +1,78 @@
+"""The end of a training: choose the weights, measure them once on the test part, write them down."""
+
+import json
+import time
+from collections.abc import Iterable
+from statistics import median
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from convsmith.api.drive import Session
+from convsmith.recipe.build import Parts, eval_batches
+from convsmith.runs.folder import to_json, write_atomically
+from convsmith.runs.model_card import ModelCard
+from convsmith.runs.results import PerClass, Results, Score
+from convsmith.training.checkpoint import flush
+from convsmith.training.evaluate import Evaluation, evaluate
+from convsmith.training.memory import peak_bytes
+from convsmith.training.snapshot import load_weights
+
+__all__ = ["finish", "measure"]
+
+
+def finish(session: Session, parts: Parts, card: ModelCard) -> Results:
+    """Choose, measure and write the final weights; the test part is touched here and only here."""
+    job, state, run, recipe = session.job, session.state, session.run, session.recipe
+    model = job.eval_model
+    if state.best is not None:
+        load_weights(model.state_dict(), state.best)
+    which = "last" if state.best is None else "best"
+    seconds = session.seconds()
+    weights = {n: t.detach().cpu().contiguous() for n, t in model.state_dict().items()}
+    temporary = run.weights.with_suffix(".writing")
+    save_file(weights, temporary, {"weights": which, "averaged": str(job.ema is not None).lower()})
+    flush(temporary)
+    temporary.replace(run.weights)
+    write_atomically(run.model, to_json(card.to_dict()))
+    test_batches = eval_batches(recipe, parts, "test", job.device)
+    assert test_batches is not None
+    test, rate = measure(session, test_batches)
+    val = None if job.validation is None else measure(session, job.validation)[0]
+    seconds_per_step = session.clock.seconds()[10:]
+    results = Results(
+        run=str(run.path),
+        test=to_score(test),
+        val=None if val is None else to_score(val),
+        epochs=state.epoch,
+        steps=state.step,
+        best_epoch=None if state.stopping is None else state.stopping.best_epoch,
+        weights=which,
+        averaged=job.ema is not None,
+        trained_on_all=job.validation is None,
+        seconds=round(seconds, 3),
+        images_per_second=(
+            round(recipe.train.batch_size / median(seconds_per_step), 1) if seconds_per_step else None
+        ),
+        eval_images_per_second=round(rate, 1),
+        peak_memory_bytes=peak_bytes(job.device),
+        parameters=sum(p.numel() for p in model.parameters()),
+        model_bytes=run.weights.stat().st_size,
+        per_class=PerClass.of(test.per_class),
+    )
+    write_atomically(run.results, to_json(results.to_dict()))
+    return results
+
+
+def measure(session: Session, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[Evaluation, float]:
+    """Evaluate the final weights; return the figures and the images per second."""
+    job = session.job
+    started = time.perf_counter()
+    evaluation = evaluate(job.eval_model, batches, job.loss, job.precision)
+    return evaluation, evaluation.count / (time.perf_counter() - started)
+
+
+def to_score(evaluation: Evaluation) -> Score:
+    """Return the part of an evaluation that results hold."""
+    return Score(evaluation.top1, evaluation.top5, evaluation.loss, evaluation.count)

@@ -1,0 +1,137 @@
+"""Load a run's trained network for use in Python."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from convsmith.api.run import open_run
+from convsmith.data.decode import decode
+from convsmith.data.normalise import Normalise
+from convsmith.errors import CheckpointError, DataError, RunError, UserError
+from convsmith.models import MODELS
+from convsmith.runs.folder import RunFolder
+from convsmith.runs.model_card import ModelCard
+from convsmith.training.snapshot import load_weights
+
+__all__ = ["Guess", "Model", "Prediction", "load", "read_weights"]
+
+
+@dataclass(frozen=True)
+class Guess:
+    """One class and the probability that the network gives it."""
+
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network says of one image: its best guesses, likeliest first."""
+
+    image: str
+    guesses: tuple[Guess, ...]
+
+    @property
+    def label(self) -> str:
+        """Return the likeliest class."""
+        return self.guesses[0].label
+
+
+class Model:
+    """A trained network with what it needs to look at an image. Final."""
+
+    def __init__(self, module: nn.Module, card: ModelCard) -> None:
+        self.module = module.eval()
+        self.card = card
+        self._normalise = Normalise(card.mean, card.std)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Return the names of the classes, in the order of the logits."""
+        return self.card.classes
+
+    def probabilities(self, pixels: Tensor) -> Tensor:
+        """Return ``(N, classes)`` probabilities for ``(N, C, H, W)`` uint8 images of its size."""
+        expected = (self.card.channels, *self.card.image_size)
+        if pixels.ndim != 4 or tuple(pixels.shape[1:]) != expected:
+            raise DataError(
+                f"this network takes images of shape (N, {', '.join(map(str, expected))}), "
+                f"not {tuple(pixels.shape)}"
+            )
+        device = next(self.module.parameters()).device
+        with torch.inference_mode():
+            logits: Tensor = self.module(self._normalise(pixels.to(device)))
+        return logits.float().softmax(1).cpu()
+
+    def predict(
+        self, image: str | os.PathLike[str] | Image.Image, top: int = 5
+    ) -> Prediction:
+        """Return the ``top`` likeliest classes of an image file or a Pillow image.
+
+        The image is turned upright, converted to the network's channels and resized to its size.
+
+        Raises:
+            DataError: the file is missing or not an image.
+        """
+        pixels = decode(image, self.card.channels, self.card.image_size)
+        probability, index = self.probabilities(pixels[None])[0].topk(min(top, len(self.classes)))
+        pairs = zip(index.tolist(), probability.tolist(), strict=True)
+        guesses = tuple(Guess(self.classes[i], p) for i, p in pairs)
+        name = "image" if isinstance(image, Image.Image) else os.fspath(image)
+        return Prediction(name, guesses)
+
+
+def load(
+    run: str | os.PathLike[str],
+    *,
+    runs: str | os.PathLike[str] | None = None,
+    module: nn.Module | None = None,
+) -> Model:
+    """Load the final weights of a finished run.
+
+    Args:
+        run: its folder, or its name in the runs folder.
+        runs: the folder of runs.
+        module: the network itself, needed for a run that trained a module of your own.
+
+    Raises:
+        RunError: there is no such run, or it has not finished.
+        CheckpointError: its weights are damaged.
+    """
+    folder = open_run(run, runs).folder
+    card = ModelCard.from_dict(folder.read_json(folder.model))
+    if module is None:
+        if card.name is None:
+            raise UserError(f"{folder.path} trained a network of your own: pass it as `module=`")
+        if card.name not in MODELS:
+            raise RunError(f"{folder.model}: no network is called {card.name!r}")
+        module = MODELS[card.name](
+            len(card.classes), card.channels, card.image_size, **card.options
+        )
+    weights, _ = read_weights(folder)
+    load_weights(module.state_dict(), weights)
+    return Model(module, card)
+
+
+def read_weights(folder: RunFolder) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return a finished run's weights, on the CPU, and what they are (best or last, averaged).
+
+    Raises:
+        RunError: the run has not finished.
+        CheckpointError: the file is damaged.
+    """
+    path: Path = folder.weights
+    if not path.exists():
+        raise RunError(f"{path} is not there: the run has not finished")
+    try:
+        with safe_open(path, "pt") as file:
+            names: Sequence[str] = file.keys()
+            return {name: file.get_tensor(name) for name in names}, dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error

@@ -1,0 +1,169 @@
+"""How a training shows itself while it runs: bars on a terminal, lines in a pipe, or nothing."""
+
+import sys
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from convsmith.training.fit import EpochEnd
+
+__all__ = ["Bars", "Lines", "Pace", "Progress", "ProgressKind", "Silence", "choose_progress"]
+
+ProgressKind = Literal["auto", "bars", "lines", "none"]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Where a training is, read at the log cadence."""
+
+    step: int  # steps done in this epoch
+    loss: float
+    top1: float  # running, over this epoch's images so far
+    images_per_second: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """How long a training is."""
+
+    epochs: int
+    steps_per_epoch: int
+    total_steps: int
+    steps_done: int
+
+
+class Progress(Protocol):
+    """Something that shows a training."""
+
+    def begin(self, outlook: Outlook) -> None:
+        """Start showing."""
+
+    def pace(self, epoch: int, pace: Pace) -> None:
+        """Show the step that was just read; ``epoch`` counts from 1."""
+
+    def epoch(self, end: EpochEnd, validation: str, seconds_left: float) -> None:
+        """Show a finished epoch; ``validation`` is a ready phrase, perhaps empty."""
+
+    def say(self, text: str) -> None:
+        """Show one line of text."""
+
+    def end(self) -> None:
+        """Stop showing."""
+
+
+class Silence:
+    """Shows nothing."""
+
+    def begin(self, outlook: Outlook) -> None:
+        """Do nothing."""
+
+    def pace(self, epoch: int, pace: Pace) -> None:
+        """Do nothing."""
+
+    def epoch(self, end: EpochEnd, validation: str, seconds_left: float) -> None:
+        """Do nothing."""
+
+    def say(self, text: str) -> None:
+        """Do nothing."""
+
+    def end(self) -> None:
+        """Do nothing."""
+
+
+class Lines(Silence):
+    """One plain line an epoch on standard error, for pipes and log files."""
+
+    def __init__(self) -> None:
+        self._epochs = 0
+
+    def begin(self, outlook: Outlook) -> None:
+        """Remember how many epochs there are."""
+        self._epochs = outlook.epochs
+
+    def epoch(self, end: EpochEnd, validation: str, seconds_left: float) -> None:
+        """Print the epoch."""
+        left = f"  {duration(seconds_left)} left" if end.epoch < self._epochs else ""
+        self.say(f"{epoch_line(end, self._epochs)}{validation}{left}")
+
+    def say(self, text: str) -> None:
+        """Print the text."""
+        print(text, file=sys.stderr, flush=True)
+
+
+class Bars:
+    """Two bars on a terminal: this epoch and the whole run."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[reading]}"),
+            console=Console(stderr=True, highlight=False),
+            transient=True,
+        )
+        self._epoch = self._bars.add_task("epoch", reading="", start=False)
+        self._run = self._bars.add_task("run", reading="", start=False)
+        self._outlook = Outlook(0, 0, 0, 0)
+
+    def begin(self, outlook: Outlook) -> None:
+        """Draw the bars."""
+        self._outlook = outlook
+        self._bars.start()
+        self._bars.start_task(self._epoch)
+        self._bars.start_task(self._run)
+        per_epoch = outlook.steps_per_epoch
+        done_here = outlook.steps_done % per_epoch
+        self._bars.update(self._epoch, total=per_epoch, completed=done_here)
+        self._bars.update(self._run, total=outlook.total_steps, completed=outlook.steps_done)
+
+    def pace(self, epoch: int, pace: Pace) -> None:
+        """Move both bars."""
+        reading = (
+            f"loss {pace.loss:.4f}  top-1 {pace.top1:.2%}  "
+            f"{pace.images_per_second:,.0f} images/s  {pace.memory_bytes / 2**30:.2f} GiB"
+        )
+        name = f"epoch {epoch}/{self._outlook.epochs}"
+        self._bars.update(self._epoch, description=name, completed=pace.step, reading=reading)
+        done = (epoch - 1) * self._outlook.steps_per_epoch + pace.step
+        self._bars.update(self._run, completed=done)
+
+    def epoch(self, end: EpochEnd, validation: str, seconds_left: float) -> None:
+        """Print the epoch above the bars and begin the next."""
+        self.say(f"{epoch_line(end, self._outlook.epochs)}{validation}")
+        self._bars.reset(self._epoch, total=self._outlook.steps_per_epoch, reading="")
+
+    def say(self, text: str) -> None:
+        """Print the text above the bars."""
+        self._bars.console.print(text, markup=False)
+
+    def end(self) -> None:
+        """Take the bars away."""
+        self._bars.stop()
+
+
+def choose_progress(kind: ProgressKind) -> Progress:
+    """Return the progress of that kind; ``auto`` is bars on a terminal and lines elsewhere."""
+    if kind == "auto":
+        kind = "bars" if sys.stderr.isatty() else "lines"
+    return {"bars": Bars, "lines": Lines, "none": Silence}[kind]()
+
+
+def epoch_line(end: EpochEnd, epochs: int) -> str:
+    """Return the words for a finished epoch."""
+    width = len(str(epochs))
+    return f"epoch {end.epoch:>{width}}/{epochs}  train loss {end.loss:.4f}  top-1 {end.top1:.2%}"
+
+
+def duration(seconds: float) -> str:
+    """Return ``42 s``, ``3 min 20 s`` or ``1 h 05 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -1,0 +1,64 @@
+"""A run as Python sees it: its recipe, metrics and results, read when asked for."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from convsmith.recipe.load import load_recipe
+from convsmith.recipe.schema import Recipe
+from convsmith.runs.folder import RunFolder
+from convsmith.runs.journal import read_metrics
+from convsmith.runs.results import Results
+
+__all__ = ["Run", "open_run"]
+
+
+class Run:
+    """One run folder. Final; nothing is kept in memory, so it is always what the files say."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    @property
+    def path(self) -> Path:
+        """Return the run's folder."""
+        return self.folder.path
+
+    @property
+    def recipe(self) -> Recipe:
+        """Return the resolved recipe."""
+        return load_recipe(self.folder.recipe).recipe
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Return versions, processor, threads and when and how the run was started."""
+        return self.folder.read_json(self.folder.environment)
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return the logged events, oldest first: ``step``, ``epoch`` and ``rollback``."""
+        return read_metrics(self.folder.metrics)
+
+    @property
+    def finished(self) -> bool:
+        """Return whether the run has results."""
+        return self.folder.results.exists()
+
+    @property
+    def results(self) -> Results:
+        """Return the results.
+
+        Raises:
+            RunError: the run has not finished.
+        """
+        return Results.from_dict(self.folder.read_json(self.folder.results))
+
+
+def open_run(path: str | os.PathLike[str], runs: str | os.PathLike[str] | None = None) -> Run:
+    """Open the run at ``path``, or of that name in the runs folder."""
+    from convsmith.runs.folder import find_runs_folder
+
+    return Run(RunFolder.open(path, find_runs_folder(runs)))

@@ -1,0 +1,228 @@
+"""Train a network from a recipe, or go on with a run that was stopped."""
+
+import copy
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from convsmith.api.drive import Session, drive, restore_newest
+from convsmith.api.finish import finish
+from convsmith.api.load import read_weights
+from convsmith.api.progress import ProgressKind, choose_progress
+from convsmith.api.run import Run, open_run
+from convsmith.data import find_root, load_source
+from convsmith.data.images import Source
+from convsmith.errors import ResumeError, UserError
+from convsmith.recipe.load import load_recipe
+from convsmith.recipe.schema import Recipe
+from convsmith.recipe.write import to_yaml
+from convsmith.recipe.build import Parts, build_job, build_model, build_state, split
+from convsmith.recipe.resolve import resolve
+from convsmith.runs.environment import describe, differences
+from convsmith.runs.folder import RunFolder, find_runs_folder
+from convsmith.runs.journal import Journal
+from convsmith.runs.model_card import ModelCard
+from convsmith.training.clock import StepClock
+from convsmith.training.device import configure, resolve_device
+from convsmith.training.memory import keep_freed_memory
+from convsmith.training.snapshot import load_weights
+
+__all__ = ["train"]
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where things are kept and how a training shows itself."""
+
+    runs: PathLike | None
+    data_root: PathLike | None
+    progress: ProgressKind
+
+
+@dataclass(frozen=True)
+class Own:
+    """A user's own network and data, which no recipe can describe."""
+
+    model: nn.Module | None
+    data: Source | None
+
+
+def train(
+    recipe: str | Path | Mapping[str, object] | None = None,
+    *,
+    resume: PathLike | None = None,
+    start_from: PathLike | None = None,
+    model: str | nn.Module | None = None,
+    data: Source | None = None,
+    name: str | None = None,
+    runs: PathLike | None = None,
+    data_root: PathLike | None = None,
+    progress: ProgressKind = "auto",
+    flags: Mapping[str, object] | None = None,
+    sets: Sequence[str] = (),
+    inexact: bool = False,
+    **keywords: object,
+) -> Run:
+    """Train, evaluate once on the test part, and return the run.
+
+    Args:
+        recipe: a preset's name, a recipe file, or a mapping of the same shape.
+        resume: a run to go on with; it keeps its own recipe.
+        start_from: a finished run whose weights the new run begins with.
+        model: the name of a network, or a network of your own taking ``(N, C, H, W)`` float images
+            and returning ``(N, classes)`` logits. Your own is trained in place.
+        data: your own data, made by ``convsmith.own_source``.
+        name: the run's name; by default the recipe's with the next free number.
+        runs: the folder of runs; by default ``CONVSMITH_RUNS`` or ``runs``.
+        data_root: where data sets lie; by default ``CONVSMITH_DATA``.
+        progress: ``auto``, ``bars``, ``lines`` or ``none``, on standard error.
+        flags: what the command line's common options say, by option name.
+        sets: ``path=value`` strings, as ``--set`` takes them.
+        inexact: resume even where the result cannot be bit-identical.
+        keywords: any recipe value by its short name: ``epochs``, ``batch_size``, ``learning_rate``,
+            ``seed``, ``precision``, ``augmentation``, …; an unknown one is an error.
+
+    Raises:
+        RecipeError: the recipe has mistakes; all are listed.
+        UserError: the data, the device or the run is not what was asked for.
+        NonFiniteError: training diverged.
+        Interrupted: a signal asked to stop; the run can be resumed.
+    """
+    places = Places(runs, data_root, progress)
+    own = Own(model if isinstance(model, nn.Module) else None, data)
+    if resume is not None:
+        given = recipe is not None or bool(flags) or bool(sets) or bool(keywords)
+        if given or start_from is not None or name is not None or isinstance(model, str):
+            raise UserError(
+                "a resumed run keeps its recipe, weights and name: --resume takes no recipe, no "
+                "other recipe options and neither --from nor --name "
+                "(to train on with other settings, start a new run with --from RUN)"
+            )
+        return resume_run(resume, own, places, inexact=inexact)
+    if recipe is None:
+        raise UserError("say what to train: a preset (see `convsmith recipes`) or a recipe file")
+    if isinstance(model, str):
+        keywords["model"] = model
+    loaded = load_recipe(recipe, flags=flags or {}, sets=sets, keywords=keywords)
+    base = Path(recipe).stem if isinstance(recipe, str | Path) else "run"
+    return start_run(loaded.recipe, loaded.notes, (base, name), own, places, start_from)
+
+
+def start_run(
+    recipe: Recipe,
+    notes: Sequence[str],
+    names: tuple[str, str | None],
+    own: Own,
+    places: Places,
+    start_from: PathLike | None,
+) -> Run:
+    """Resolve the recipe, make the run folder and train."""
+    shown = choose_progress(places.progress)
+    for note in notes:
+        shown.say(f"note: {note}")
+    device = resolve_device(recipe.train.device)
+    keep_freed_memory()
+    source, parts, model = assemble(recipe, own, places)
+    configure(device, deterministic=recipe.train.deterministic, fixed_size=True)
+    if start_from is not None:
+        begin_with(model, start_from, places)
+    resolved, resolution = resolve(recipe, source, parts, device, lambda: copy.deepcopy(model))
+    for note in resolution:
+        shown.say(f"note: {note}")
+    command = shlex.join(["convsmith", *sys.argv[1:]]) if sys.argv[0].endswith("convsmith") else None
+    environment = describe(device, parts.digest(), command)
+    folder = RunFolder.create(
+        find_runs_folder(places.runs), names[0], to_yaml(resolved), environment, names[1]
+    )
+    with folder.locked():
+        return run_session(Run(folder), resolved, (source, parts, model), device, own, places)
+
+
+def resume_run(path: PathLike, own: Own, places: Places, *, inexact: bool) -> Run:
+    """Go on where a run stopped, bit for bit; a finished run is returned as it is."""
+    run = open_run(path, places.runs)
+    with run.folder.locked():
+        if run.finished:
+            choose_progress(places.progress).say(f"{run.path} is finished; to train on: --from")
+            return run
+        recipe = run.recipe
+        stored = run.environment
+        torch.set_num_threads(stored["exact"]["threads"])
+        device = resolve_device(recipe.train.device)
+        keep_freed_memory()
+        source, parts, model = assemble(recipe, own, places)
+        configure(device, deterministic=recipe.train.deterministic, fixed_size=True)
+        changed = differences(stored, describe(device, parts.digest(), None))
+        if changed and not inexact:
+            raise ResumeError(
+                f"{run.path} cannot go on bit for bit here: {'; '.join(changed)} "
+                "(--inexact goes on all the same)"
+            )
+        return run_session(run, recipe, (source, parts, model), device, own, places)
+
+
+def assemble(recipe: Recipe, own: Own, places: Places) -> tuple[Source, Parts, nn.Module]:
+    """Read the data, split it, and build the network."""
+    root = find_root(places.data_root)
+    source = own.data if own.data is not None else load_source(recipe.data.source, root)
+    parts = split(recipe, source)
+    images = parts.train
+    if own.model is not None:
+        return source, parts, own.model
+    model = build_model(recipe, len(parts.classes), images.channels, images.image_size)
+    return source, parts, model
+
+
+def begin_with(model: nn.Module, start_from: PathLike, places: Places) -> None:
+    """Copy a finished run's weights into a new network of the same shape."""
+    weights, _ = read_weights(open_run(start_from, places.runs).folder)
+    load_weights(model.state_dict(), weights)
+
+
+def run_session(
+    run: Run,
+    recipe: Recipe,
+    made: tuple[Source, Parts, nn.Module],
+    device: torch.device,
+    own: Own,
+    places: Places,
+) -> Run:
+    """Train what was assembled, from its newest checkpoint if it has one, and finish the run."""
+    source, parts, model = made
+    job = build_job(recipe, parts, source, device, model)
+    with Journal(run.folder) as journal:
+        session = Session(
+            recipe=recipe,
+            job=job,
+            state=build_state(recipe, job),
+            run=run.folder,
+            journal=journal,
+            progress=choose_progress(places.progress),
+            clock=StepClock(device),
+        )
+        if restore_newest(session):
+            session.say(f"going on at step {session.state.step} of {job.total_steps}")
+        drive(session)
+        finish(session, parts, card(recipe, parts, own))
+    return run
+
+
+def card(recipe: Recipe, parts: Parts, own: Own) -> ModelCard:
+    """Return what the trained network needs to be used."""
+    return ModelCard(
+        name=recipe.model.name if own.model is None else None,
+        options=dict(recipe.model.options) if own.model is None else {},
+        classes=parts.classes,
+        channels=parts.train.channels,
+        image_size=parts.train.image_size,
+        mean=parts.normalise.mean,
+        std=parts.normalise.std,
+    )

@@ -1,0 +1,23 @@
+"""Number types with their limits, used in the signatures that recipes are validated against."""
+
+from typing import Annotated
+
+from annotated_types import Ge, Gt, Le, Lt
+
+Count = Annotated[int, Ge(1)]
+"""A whole number, at least 1."""
+
+Whole = Annotated[int, Ge(0)]
+"""A whole number, at least 0."""
+
+Positive = Annotated[float, Gt(0)]
+"""A number above 0."""
+
+NonNegative = Annotated[float, Ge(0)]
+"""A number that is 0 or more."""
+
+Fraction = Annotated[float, Ge(0), Lt(1)]
+"""A number from 0 up to, but not including, 1: a dropout rate, a smoothing, a momentum."""
+
+Share = Annotated[float, Ge(0), Le(1)]
+"""A number from 0 to 1, both included: a probability."""

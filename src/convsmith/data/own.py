@@ -1,0 +1,107 @@
+"""A user's own tensors or data sets as a source."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy
+import torch
+from PIL import Image
+from torch import Tensor
+
+from convsmith.data.images import Images, Source
+from convsmith.errors import DataError
+
+__all__ = ["own_source"]
+
+
+def own_source(
+    train: Any,
+    test: Any,
+    *,
+    classes: Sequence[str] | None = None,
+    name: str = "own",
+    mirrored: bool = False,
+) -> Source:
+    """Return a source made of your own images, held in memory.
+
+    Args:
+        train: a pair ``(images, labels)`` of tensors, ``(N, C, H, W)`` or ``(N, H, W)`` uint8 and
+            ``(N,)`` integers; or a map-style data set of ``(image, label)``, each image a Pillow
+            image, a ``(C, H, W)`` tensor (uint8, or float from 0 to 1) or an ``(H, W, C)`` array
+            of bytes, all of one size.
+        test: the same, for the test part.
+        classes: their names; by default the numbers from 0 to the largest label.
+        name: what the data set is called in results.
+        mirrored: whether an image keeps its label when it is flipped left to right.
+
+    Raises:
+        DataError: images or labels are of a wrong shape, type or number.
+    """
+    parts = [read(train, "train"), read(test, "test")]
+    if parts[0].pixels.shape[1:] != parts[1].pixels.shape[1:]:
+        shapes = [tuple(part.pixels.shape[1:]) for part in parts]
+        raise DataError(f"training images are {shapes[0]}, test images {shapes[1]}")
+    largest = max(int(part.labels.max()) for part in parts)
+    names = tuple(classes) if classes is not None else tuple(map(str, range(largest + 1)))
+    if largest >= len(names):
+        raise DataError(f"label {largest}, but there are {len(names)} classes")
+    if len(names) < 2:
+        raise DataError("there is only one class")
+    return Source(name, names, parts[0], parts[1], mirrored=mirrored)
+
+
+def read(given: Any, part: str) -> Images:
+    """Return one part as images."""
+    if isinstance(given, Images):
+        pixels, labels = given.pixels, given.labels
+    elif isinstance(given, tuple) and len(given) == 2:
+        pixels, labels = torch.as_tensor(given[0]), torch.as_tensor(given[1])
+    else:
+        pixels, labels = collect(given, part)
+    if pixels.ndim == 3:
+        pixels = pixels[:, None]
+    if pixels.ndim != 4 or len(pixels) == 0:
+        raise DataError(f"{part} images must be (N, C, H, W), not {tuple(pixels.shape)}")
+    if pixels.dtype != torch.uint8 and tuple(pixels.shape[2:]) != (1, 1):
+        raise DataError(f"{part} images must be uint8 (0 to 255), not {pixels.dtype}")
+    if labels.shape != (len(pixels),):
+        raise DataError(f"{part}: {len(pixels)} images, labels of shape {tuple(labels.shape)}")
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise DataError(f"{part} labels must be whole numbers, not {labels.dtype}")
+    if int(labels.min()) < 0:
+        raise DataError(f"{part} labels must be 0 or more, not {int(labels.min())}")
+    return Images(pixels.contiguous(), labels.long())
+
+
+def collect(dataset: Any, part: str) -> tuple[Tensor, Tensor]:
+    """Read a map-style data set into two tensors."""
+    try:
+        count = len(dataset)
+        items = [dataset[index] for index in range(count)]
+        images, labels = zip(*items, strict=True)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"{part} must be a pair (images, labels) or a data set of (image, label): {error}"
+        ) from error
+    pixels = [one_image(image, part) for image in images]
+    shapes = {tuple(image.shape) for image in pixels}
+    if len(shapes) > 1:
+        raise DataError(f"{part} images must be of one size, not {sorted(shapes)[:3]}")
+    return torch.stack(pixels), torch.tensor([int(label) for label in labels])
+
+
+def one_image(image: Any, part: str) -> Tensor:
+    """Return ``(C, H, W)`` uint8."""
+    if isinstance(image, Image.Image):
+        mode = "L" if image.mode in ("1", "L") else "RGB"
+        image = numpy.array(image.convert(mode))
+    if isinstance(image, numpy.ndarray):
+        tensor = torch.from_numpy(image)
+        return tensor[None] if tensor.ndim == 2 else tensor.permute(2, 0, 1).contiguous()
+    if isinstance(image, Tensor) and image.is_floating_point():
+        if image.min() < 0 or image.max() > 1:
+            raise DataError(f"{part}: float images must be from 0 to 1, before normalisation")
+        return (image * 255).round().to(torch.uint8)
+    if isinstance(image, Tensor):
+        return image
+    raise DataError(f"{part}: an image is a {type(image).__name__}")

@@ -1,0 +1,20 @@
+"""Convolution, batch normalisation and ReLU, in this order."""
+
+from torch import nn
+
+__all__ = ["conv_norm_relu"]
+
+
+def conv_norm_relu(
+    in_channels: int, out_channels: int, *, stride: int = 1, bias: bool = False
+) -> nn.Sequential:
+    """Return a 3x3 convolution, BatchNorm and ReLU; ``(N, C, H, W)`` to ``(N, C', H/stride, W/stride)``.
+
+    ``bias`` adds one to the convolution; BatchNorm makes it redundant, but some published parameter
+    counts include it. Source: Ioffe & Szegedy, "Batch Normalization", 2015.
+    """
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=bias),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(inplace=True),
+    )

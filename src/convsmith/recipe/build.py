@@ -1,0 +1,162 @@
+"""From a recipe to things that run: the parts of the data, the network, the job."""
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from convsmith.data.augment import LEVELS, Augment
+from convsmith.data.batches import EvalBatches, TrainBatches
+from convsmith.data.images import Images, Source
+from convsmith.data.normalise import Normalise
+from convsmith.data.split import stratified_split
+from convsmith.models import MODELS
+from convsmith.randomness import derive
+from convsmith.recipe.schema import Recipe
+from convsmith.training.ema import Ema
+from convsmith.training.job import Job, State
+from convsmith.training.losses import LOSSES, Loss
+from convsmith.training.optimizers import OPTIMIZERS
+from convsmith.training.precision import make_precision
+from convsmith.training.schedules import SCHEDULES
+from convsmith.training.stopping import EarlyStopping
+
+__all__ = [
+    "LAYOUTS",
+    "Parts",
+    "augmentation",
+    "build_job",
+    "build_loss",
+    "build_model",
+    "build_state",
+    "eval_batches",
+    "keeps_best",
+    "split",
+]
+
+LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A data set as one recipe uses it; ``validation`` is None when all of it is trained on."""
+
+    classes: tuple[str, ...]
+    train: Images
+    validation: Images | None
+    test: Images
+    normalise: Normalise
+
+    def named(self, name: str) -> Images | None:
+        """Return the part called ``train``, ``validation`` or ``test``."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}[name]
+
+    def digest(self) -> str:
+        """Return a checksum of the training and validation images and labels."""
+        digest = hashlib.blake2b(digest_size=16)
+        for images in (self.train, self.validation):
+            if images is not None:
+                for tensor in (images.pixels, images.labels):
+                    digest.update(tensor.contiguous().numpy())
+        return digest.hexdigest()
+
+
+def split(recipe: Recipe, source: Source) -> Parts:
+    """Split validation from training as the recipe says; measure normalisation on what is left."""
+    train, validation = source.train, None
+    if recipe.data.validation > 0:
+        kept, held_out = stratified_split(train.labels, recipe.data.validation, recipe.seed)
+        train, validation = source.train.select(kept), source.train.select(held_out)
+    return Parts(source.classes, train, validation, source.test, Normalise.measure(train))
+
+
+def build_model(recipe: Recipe, classes: int, channels: int, image_size: tuple[int, int]) -> nn.Module:
+    """Build the recipe's network with the weights that its seed gives.
+
+    Raises:
+        ModelError: the network does not fit this image size.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(recipe.seed, "initial weights"))
+        return MODELS[recipe.model.name](classes, channels, image_size, **recipe.model.options)
+
+
+def augmentation(recipe: Recipe, source: Source) -> Augment:
+    """Return what the recipe does to training images: its operations, or those of its level."""
+    chosen = recipe.data.augment
+    if isinstance(chosen, str):
+        return LEVELS[chosen](source)
+    return Augment(**dict(chosen))
+
+
+def build_loss(recipe: Recipe, classes: int) -> Loss:
+    """Build the recipe's loss."""
+    return LOSSES[recipe.loss.name](classes, **recipe.loss.options)
+
+
+def build_job(recipe: Recipe, parts: Parts, source: Source, device: torch.device, model: nn.Module) -> Job:
+    """Assemble a job from a recipe whose precision and layout are resolved."""
+    train = recipe.train
+    layout = LAYOUTS[train.memory_format]
+    model.to(device=device, memory_format=layout)  # type: ignore[call-overload]
+    batches = TrainBatches(
+        parts.train,
+        parts.normalise,
+        batch_size=train.batch_size,
+        augment=augmentation(recipe, source),
+        seed=recipe.seed,
+        device=device,
+        memory_format=layout,
+    )
+    total_steps = train.epochs * batches.steps_per_epoch
+    if train.max_steps is not None:
+        total_steps = min(total_steps, train.max_steps)
+    schedule = SCHEDULES[recipe.schedule.name]
+    return Job(
+        model=model,
+        batches=batches,
+        loss=build_loss(recipe, len(parts.classes)).to(device),
+        optimizer=OPTIMIZERS[recipe.optimizer.name](model, **recipe.optimizer.options),
+        schedule=schedule(total_steps, batches.steps_per_epoch, **recipe.schedule.options),
+        precision=make_precision(train.precision, device),
+        epochs=train.epochs,
+        total_steps=total_steps,
+        seed=recipe.seed,
+        device=device,
+        accumulate=train.accumulate,
+        clip_norm=train.clip_norm,
+        ema=None if train.ema is None else Ema(model, train.ema),
+        check_every=train.log_every,
+        validation=eval_batches(recipe, parts, "validation", device),
+    )
+
+
+def eval_batches(recipe: Recipe, parts: Parts, part: str, device: torch.device) -> EvalBatches | None:
+    """Return one part of the data, in order; None if the recipe keeps no such part."""
+    images = parts.named(part)
+    if images is None:
+        return None
+    return EvalBatches(
+        images,
+        parts.normalise,
+        batch_size=max(recipe.train.batch_size, 256),
+        device=device,
+        memory_format=LAYOUTS[recipe.train.memory_format],
+    )
+
+
+def build_state(recipe: Recipe, job: Job) -> State:
+    """Return the state of a run that has not begun; the best epoch is watched in any case."""
+    if job.validation is None:
+        return State.new(job)
+    rule = recipe.train.early_stopping
+    if rule is None:
+        return State.new(job, EarlyStopping("top1", patience=None))
+    return State.new(job, EarlyStopping(rule.metric, rule.patience, rule.min_delta))
+
+
+def keeps_best(recipe: Recipe) -> bool:
+    """Return whether the final weights are those of the best epoch."""
+    train = recipe.train
+    return train.keep == "best" or (train.keep == "auto" and train.early_stopping is not None)

@@ -1,0 +1,249 @@
+"""From values to a recipe, or to every mistake in them at once."""
+
+from collections.abc import Iterable, Mapping
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from convsmith.data import SOURCES
+from convsmith.data.augment import LEVELS
+from convsmith.errors import Mistake, RecipeError, nearest
+from convsmith.recipe.layers import NAMED, Merged
+from convsmith.recipe.reader import Path
+from convsmith.recipe.schema import Recipe
+from convsmith.recipe.sections import Section
+
+__all__ = ["validate"]
+
+
+def validate(merged: Merged) -> Recipe:
+    """Return the recipe.
+
+    Raises:
+        RecipeError: with all mistakes, in the order of their places.
+    """
+    mistakes = list(merged.mistakes)
+    parts: dict[str, Any] = {}
+    for key in merged.values.keys() - Recipe.model_fields.keys():
+        mistakes.append(unknown((key,), Recipe.model_fields, merged))
+    for key, field in Recipe.model_fields.items():
+        if key not in merged.values:
+            if field.is_required():
+                mistakes.append(Mistake(key, "is missing", hint=example(key)))
+            else:
+                parts[key] = field.get_default(call_default_factory=True)
+            continue
+        annotation = field.annotation
+        if field.metadata or field.discriminator:
+            annotation = Recipe.__annotations__[key]
+        try:
+            parts[key] = TypeAdapter(annotation).validate_python(merged.values[key])
+        except ValidationError as error:
+            mistakes += section_mistakes(key, error, merged)
+    mistakes += cross_checks(parts, merged)
+    if mistakes:
+        raise RecipeError(sorted(mistakes, key=order))
+    return Recipe.model_validate(merged.values)
+
+
+def order(mistake: Mistake) -> tuple[str, int, str]:
+    """Sort by file, then line, then path."""
+    name, _, line = (mistake.where or "").rpartition(":")
+    return (name, int(line), "") if line.isdigit() else (mistake.where or "~", 0, mistake.path)
+
+
+def example(section: str) -> str:
+    """Return how a missing section is written."""
+    return {"data": "for example data: {source: digits}", "model": "for example model: mlp"}.get(
+        section, ""
+    )
+
+
+def section_mistakes(section: str, error: ValidationError, merged: Merged) -> Iterable[Mistake]:
+    """Return the mistakes of one section; under an unknown name, its neighbours' too."""
+    for detail in error.errors():
+        if detail["type"] in ("union_tag_invalid", "union_tag_not_found"):
+            yield from wrong_name(section, merged)
+        else:
+            yield from translate(section, detail, merged)
+
+
+def wrong_name(section: str, merged: Merged) -> Iterable[Mistake]:
+    """Report a name that does not exist, and check its neighbours as if the nearest were meant."""
+    values, known = merged.values[section], NAMED[section]
+    name = values.get("name") if isinstance(values, dict) else None
+    path = (section, "name")
+    if name is None:
+        yield Mistake(f"{section}.name", "is missing", merged.places.get((section,)), choose("", known))
+    else:
+        yield Mistake(f"{section}.name", f"{shown(name)} is not known", place(path, merged), choose(str(name), known))
+    near = nearest(str(name), known)
+    others = [near] if near else list(known)
+    variants = [variant_of(section, each) for each in others]
+    allowed = {key for each in variants for key in each.model_fields}
+    for key in values.keys() - allowed - {"name"}:
+        yield unknown((section, key), sorted(allowed), merged)
+    if near:
+        kept = {key: value for key, value in values.items() if key in allowed} | {"name": near}
+        try:
+            variants[0].model_validate(kept)
+        except ValidationError as error:
+            for detail in error.errors():
+                yield from translate(section, detail, merged)
+
+
+def variant_of(section: str, name: str) -> type[Section]:
+    """Return the class of a named section."""
+    union = get_args(Recipe.__annotations__[section])[0]
+    classes: tuple[type[Section], ...] = get_args(union)
+    return dict(zip(NAMED[section], classes, strict=True))[name]
+
+
+def translate(section: str, detail: ErrorDetails, merged: Merged) -> Iterable[Mistake]:
+    """Turn one of pydantic's errors into a mistake in the words of recipes."""
+    found = [str(each) for each in detail["loc"]]
+    if section in NAMED and found and found[0] in NAMED[section]:
+        found = found[1:]
+    path: Path = (section, *found)
+    kind, value = detail["type"], detail["input"]
+    if section == "data" and found[:1] == ["augment"]:
+        branch = "augment" if isinstance(merged.values["data"]["augment"], dict) else "str"
+        if found[1:2] != [branch]:
+            return
+        path = ("data", "augment", *found[2:])
+    if kind == "extra_forbidden":
+        yield unknown(path, siblings(path, merged), merged)
+    elif kind == "missing":
+        yield Mistake(".".join(path), "is missing", place(path[:-1], merged))
+    else:
+        message, hint = words(detail, value)
+        yield Mistake(".".join(path), message, place(path, merged), hint)
+
+
+def words(detail: ErrorDetails, value: object) -> tuple[str, str | None]:
+    """Return what is wrong with a value, and how to mend it."""
+    kind, context = detail["type"], detail.get("ctx", {})
+    limits = {
+        "greater_than": ("must be greater than", "gt"),
+        "greater_than_equal": ("must be at least", "ge"),
+        "less_than": ("must be less than", "lt"),
+        "less_than_equal": ("must be at most", "le"),
+    }
+    kinds = {
+        "int_type": "must be a whole number",
+        "float_type": "must be a number",
+        "bool_type": "must be true or false",
+        "string_type": "must be a word",
+        "tuple_type": "must be a list",
+        "finite_number": "must be a finite number",
+        "model_type": "must be a mapping",
+        "model_attributes_type": "must be a mapping",
+        "dict_type": "must be a mapping",
+    }
+    if kind in limits:
+        text, key = limits[kind]
+        return f"{text} {context[key]:g}, got {shown(value)}", None
+    if kind == "literal_error":
+        allowed = [each.strip("'") for each in context["expected"].replace(" or ", ", ").split(", ")]
+        return f"{shown(value)} is not allowed", choose(str(value), allowed)
+    if kind in kinds:
+        return f"{kinds[kind]}, got {shown(value)}", None
+    if kind in ("too_long", "too_short"):
+        wanted = context.get("max_length", context.get("min_length"))
+        return f"must have {wanted} entries, got {context['actual_length']}", None
+    return f"{detail['msg'][:1].lower()}{detail['msg'][1:]}, got {shown(value)}", None
+
+
+def unknown(path: Path, known: Iterable[str], merged: Merged) -> Mistake:
+    """Return the mistake of a key that does not exist."""
+    return Mistake(".".join(path), "is not known", place(path, merged), choose(path[-1], known))
+
+
+def choose(name: str, known: Iterable[str]) -> str:
+    """Return the nearest known name, or all of them."""
+    names = list(known)
+    near = nearest(name, names)
+    if near is None:
+        return f"known: {', '.join(names)}" if names else "there is nothing to set here"
+    return f"did you mean `{near}`? known: {', '.join(names)}"
+
+
+def siblings(path: Path, merged: Merged) -> Iterable[str]:
+    """Return the keys that exist beside ``path``."""
+    model: type[BaseModel] = Recipe
+    for depth, key in enumerate(path[:-1]):
+        if depth == 0 and key in NAMED:
+            model = variant_of(key, merged.values[key]["name"])
+        else:
+            inner = next(models_in(model.model_fields[key].annotation), None)
+            if inner is None:
+                return ()
+            model = inner
+    return list(model.model_fields)
+
+
+def models_in(annotation: Any) -> Iterable[Any]:
+    """Yield the pydantic models in an annotation such as ``EarlyStop | None``."""
+    if get_origin(annotation) in (Union, UnionType):
+        for each in get_args(annotation):
+            yield from models_in(each)
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+
+
+def place(path: Path, merged: Merged) -> str | None:
+    """Return where a value, or the nearest thing around it, was written."""
+    inside = [each for each in merged.places if each[: len(path)] == path]
+    if inside:
+        return merged.places[min(inside, key=len)]
+    for length in range(len(path) - 1, 0, -1):
+        if path[:length] in merged.places:
+            return merged.places[path[:length]]
+    return None
+
+
+def shown(value: object) -> str:
+    """Return a value as a person would write it, shortened."""
+    names: Mapping[object, str] = {None: "nothing"}
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return "[" + ", ".join(shown(each) for each in value) + "]"
+    text = names[value] if value is None else repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def cross_checks(parts: Mapping[str, Any], merged: Merged) -> Iterable[Mistake]:
+    """Return the mistakes that lie between values, of the sections that are valid in themselves."""
+    data, train, schedule = (parts.get(key) for key in ("data", "train", "schedule"))
+
+    def mistake(path: str, message: str, hint: str | None = None) -> Mistake:
+        return Mistake(path, message, place(tuple(path.split(".")), merged), hint)
+
+    if data is not None:
+        if data.source not in SOURCES and data.source != "own":
+            yield mistake("data.source", f"{shown(data.source)} is not known", choose(data.source, SOURCES))
+        if isinstance(data.augment, str) and data.augment not in LEVELS:
+            hint = choose(data.augment, LEVELS)
+            yield mistake("data.augment", f"{shown(data.augment)} is not a level", hint)
+    if train is not None and train.batch_size % train.accumulate:
+        message = f"{train.accumulate} does not divide the batch of {train.batch_size}"
+        yield mistake("train.accumulate", message)
+    if train is not None and data is not None and data.validation == 0:
+        if train.early_stopping is not None:
+            yield mistake("train.early_stopping", "needs data.validation above 0")
+        if train.keep == "best":
+            yield mistake("train.keep", "best needs data.validation above 0")
+    if schedule is not None:
+        options = schedule.options
+        if train is not None and options.get("warmup_epochs", 0) > train.epochs:
+            warmup = options["warmup_epochs"]
+            message = f"{warmup:g} is longer than the training of {train.epochs} epochs"
+            yield mistake("schedule.warmup_epochs", message)
+        marks = list(options.get("milestones", ()))
+        if marks != sorted(set(marks)):
+            yield mistake("schedule.milestones", f"must rise, got {shown(tuple(marks))}")
+        if options.get("rise_share", 0) + options.get("tail_share", 0) > 1:
+            yield mistake("schedule.rise_share", "and schedule.tail_share are more than the whole")

@@ -1,0 +1,1 @@
+"""Runs: one folder each, with everything that belongs to one training."""

@@ -1,0 +1,201 @@
+"""The folder of a run: where its files are, how it is made, found and locked.
+
+Layout::
+
+    runs/mnist-1/
+    ├── run.json               format version, who made it
+    ├── recipe.yaml            the resolved recipe
+    ├── environment.json       versions, processor, threads, data digest
+    ├── metrics.jsonl          one JSON object an event
+    ├── log.txt                the same for people
+    ├── checkpoints/           step-*/, see convsmith.training.checkpoint
+    ├── model.json             what a network needs to be used: sizes, classes, normalisation
+    ├── weights.safetensors    the weights that results.json was measured on
+    └── results.json           what ``train --json`` prints
+"""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from convsmith.errors import RunError, did_you_mean
+
+__all__ = ["FORMAT", "RunFolder", "find_runs_folder", "write_atomically"]
+
+FORMAT = 1
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def find_runs_folder(option: str | os.PathLike[str] | None = None) -> Path:
+    """Return where runs are kept: the option, else ``CONVSMITH_RUNS``, else ``runs``."""
+    return Path(option or os.environ.get("CONVSMITH_RUNS") or "runs").expanduser()
+
+
+class RunFolder:
+    """The files of one run. Final; make one with :meth:`create` or :meth:`open`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.recipe = path / "recipe.yaml"
+        self.environment = path / "environment.json"
+        self.metrics = path / "metrics.jsonl"
+        self.log = path / "log.txt"
+        self.checkpoints = path / "checkpoints"
+        self.model = path / "model.json"
+        self.weights = path / "weights.safetensors"
+        self.results = path / "results.json"
+
+    @classmethod
+    def create(
+        cls, runs: Path, base: str, recipe: str, environment: Mapping[str, Any], name: str | None
+    ) -> "RunFolder":
+        """Make a run folder called ``name``, or ``base`` with the next free number.
+
+        It appears with its recipe and environment in it or not at all.
+
+        Raises:
+            RunError: the name is taken, is not a plain folder name, or cannot be written.
+        """
+        if name is not None and not NAME.fullmatch(name):
+            raise RunError(f"a run's name is letters, digits, `.`, `_` and `-`, not {name!r}")
+        if name is not None and (runs / name).exists():
+            raise RunError(
+                f"the run {runs / name} exists: resume it with --resume, or choose another --name"
+            )
+        draft = runs / f".new-{os.getpid()}"
+        try:
+            runs.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(draft, ignore_errors=True)
+            draft.mkdir()
+            made = {"format": FORMAT, "made_by": "convsmith"}
+            write_atomically(draft / "run.json", to_json(made))
+            write_atomically(draft / "recipe.yaml", recipe)
+            write_atomically(draft / "environment.json", to_json(environment))
+            return cls(claim(draft, runs, base, name))
+        except OSError as error:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise RunError(f"cannot make a run in {runs}: {error.strerror or error}") from error
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], runs: Path | None = None) -> "RunFolder":
+        """Open the run at ``path``, or of that name below ``runs``.
+
+        Raises:
+            RunError: there is no such run, or its format is not this version's.
+        """
+        given = Path(path).expanduser()
+        candidates = [given] if runs is None else [given, runs / given]
+        found = next((folder for folder in candidates if (folder / "run.json").is_file()), None)
+        if found is None:
+            if given.is_file():
+                raise RunError(f"{given} is a file; a run is a folder with run.json in it")
+            parent = (runs or given.parent) if len(given.parts) == 1 else given.parent
+            names = [file.parent.name for file in parent.glob("*/run.json")]
+            hint = did_you_mean(given.name, names)
+            raise RunError(f"there is no run {given}{hint}")
+        try:
+            version = json.loads((found / "run.json").read_text())["format"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{found / 'run.json'} cannot be read: {error}") from error
+        if version != FORMAT:
+            raise RunError(f"{found} has format {version}; this convsmith reads format {FORMAT}")
+        return cls(found)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for this process; the system lets go of it when the process ends.
+
+        Raises:
+            RunError: another process holds it.
+        """
+        with (self.path / "run.lock").open("a+") as file:
+            if not try_lock(file):
+                raise RunError(f"{self.path} is in use by another process")
+            try:
+                yield
+            finally:
+                unlock(file)
+
+    def read_json(self, path: Path) -> dict[str, Any]:
+        """Read one of the run's JSON files.
+
+        Raises:
+            RunError: it is not there or not a JSON object.
+        """
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise RunError(f"{path} is not there: the run has not finished") from None
+        except (OSError, ValueError) as error:
+            raise RunError(f"{path} cannot be read: {error}") from error
+        if not isinstance(value, dict):
+            raise RunError(f"{path} is not a JSON object")
+        return value
+
+
+def claim(draft: Path, runs: Path, base: str, name: str | None) -> Path:
+    """Rename the draft to its final name; renaming onto a run that exists fails by itself."""
+    if name is not None:
+        return draft.rename(runs / name)
+    number = 1
+    while True:
+        target = runs / f"{base}-{number}"
+        if not target.exists():
+            try:
+                return draft.rename(target)
+            except OSError:
+                if not target.exists():
+                    raise
+        number += 1
+
+
+def to_json(value: Mapping[str, Any]) -> str:
+    """Return readable JSON."""
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file whole or not at all, flushed to the disk."""
+    temporary = path.with_name(f".{path.name}.writing")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def try_lock(file: IO[str]) -> bool:
+    """Lock an open file without waiting; return whether it worked."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def unlock(file: IO[str]) -> None:
+    """Let go of a file locked by :func:`try_lock`."""
+    if os.name == "nt":
+        import msvcrt
+
+        msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_UN)

@@ -1,0 +1,72 @@
+"""The results of a finished run: what ``results.json`` holds and ``train --json`` prints."""
+
+from dataclasses import asdict, dataclass
+from statistics import fmean, pstdev
+from typing import Any, Self
+
+__all__ = ["PerClass", "Results", "Score"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Accuracies (fractions) and mean loss over one part of the data, each image counting once."""
+
+    top1: float
+    top5: float
+    loss: float
+    images: int
+
+
+@dataclass(frozen=True)
+class PerClass:
+    """How the test accuracies of the classes are spread (fractions; population deviation)."""
+
+    mean: float
+    std: float
+    min: float
+    max: float
+
+    @classmethod
+    def of(cls, accuracies: tuple[float, ...]) -> Self:
+        """Summarise one accuracy a class; classes without an image are not in it."""
+        return cls(fmean(accuracies), pstdev(accuracies), min(accuracies), max(accuracies))
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything a run reached, with what was measured on the way.
+
+    ``images_per_second`` is the median over training steps after the first ten, loading and
+    augmentation included; ``seconds`` is the whole training with validation and checkpoints.
+    """
+
+    run: str
+    test: Score
+    val: Score | None
+    epochs: int
+    steps: int
+    best_epoch: int | None
+    weights: str  # "best" or "last"
+    averaged: bool  # whether they are the moving average
+    trained_on_all: bool  # whether no validation part was kept back
+    seconds: float
+    images_per_second: float | None
+    eval_images_per_second: float
+    peak_memory_bytes: int
+    parameters: int
+    model_bytes: int
+    per_class: PerClass
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Return the results that :meth:`to_dict` gave."""
+        nested = {
+            "test": Score(**values["test"]),
+            "val": None if values["val"] is None else Score(**values["val"]),
+            "per_class": PerClass(**values["per_class"]),
+        }
+        return cls(**(values | nested))

@@ -1,0 +1,120 @@
+"""The training loop: a generator of events. What to do with them is its caller's business."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from convsmith.errors import NonFiniteError
+from convsmith.randomness import derive
+from convsmith.training.clock import StepClock
+from convsmith.training.job import Job, State
+
+__all__ = ["EpochEnd", "Step", "fit", "train_step"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimizer step is done; ``loss`` stays on the device until somebody reads it."""
+
+    step: int  # steps done, this one included
+    epoch: int  # epochs done before this step
+    images: int
+    learning_rate: float
+    loss: Tensor
+
+
+@dataclass(frozen=True)
+class EpochEnd:
+    """One epoch is done; loss and accuracy are means over the images as they were trained on."""
+
+    epoch: int  # epochs done, this one included
+    step: int
+    loss: float
+    top1: float
+    learning_rate: float
+
+
+def fit(job: Job, state: State, clock: StepClock | None = None) -> Iterator[Step | EpochEnd]:
+    """Train from ``state`` to the end of ``job``, yielding after every step and every epoch.
+
+    Each step is a function of (job, step) and the weights alone, so leaving at any event and
+    coming back with an equal state gives bit-identical weights.
+
+    Raises:
+        NonFiniteError: the loss or a gradient became NaN or infinite. No update was made from that
+            step on, and BatchNorm's running statistics are the only thing it may have touched.
+    """
+    clock = clock or StepClock(job.device)
+    per_epoch = job.batches.steps_per_epoch
+    look_every = 1 if job.device.type == "cpu" else job.check_every
+    job.model.train()
+    while state.epoch < job.epochs and state.step < job.total_steps and not state.stopped:
+        first = state.step - state.epoch * per_epoch
+        if first == 0:
+            state.epoch_sums.zero_()
+        batches = job.batches.epoch(state.epoch, first)
+        rate = 0.0
+        while state.step < min((state.epoch + 1) * per_epoch, job.total_steps):
+            clock.start()
+            images, labels = next(batches)
+            rate, loss = train_step(job, state, images, labels)
+            state.step += 1
+            clock.stop()
+            if state.step % look_every == 0:
+                require_finite(state)
+            yield Step(state.step, state.epoch, len(labels), rate, loss)
+        require_finite(state)
+        state.epoch += 1
+        loss_sum, correct, seen = state.epoch_sums.tolist()
+        rate = rate or learning_rate(job, state, state.step - 1)
+        yield EpochEnd(state.epoch, state.step, loss_sum / seen, correct / seen, rate)
+
+
+def learning_rate(job: Job, state: State, step: int) -> float:
+    """Return the learning rate of the optimizer's first group at ``step``."""
+    return job.base_rates[0] * job.schedule(step) * state.rate_scale
+
+
+def train_step(job: Job, state: State, images: Tensor, labels: Tensor) -> tuple[float, Tensor]:
+    """Make one optimizer step on an effective batch; return (learning rate, mean loss).
+
+    The loss of each micro-batch is summed and divided by the size of the effective batch, so its
+    gradient is that of the large batch to rounding (but for BatchNorm, whose statistics are the
+    micro-batch's, and dropout, which is drawn for each micro-batch).
+    """
+    factor = job.schedule(state.step) * state.rate_scale
+    for group, base in zip(job.optimizer.param_groups, job.base_rates, strict=True):
+        group["lr"] = base * factor
+    job.optimizer.zero_grad(set_to_none=True)
+    total = torch.zeros((), dtype=torch.float64, device=job.device)
+    correct = torch.zeros((), dtype=torch.int64, device=job.device)
+    micro = zip(images.chunk(job.accumulate), labels.chunk(job.accumulate), strict=True)
+    for index, (inputs, targets) in enumerate(micro):
+        torch.manual_seed(derive(job.seed, "dropout", state.step, index))
+        with job.precision.forward():
+            logits = job.model(inputs)
+        losses = job.loss(logits.float(), targets)
+        job.precision.backward(losses.sum() / len(labels))
+        total += losses.detach().sum()
+        correct += (logits.detach().argmax(1) == targets).sum()
+    mean_loss = total / len(labels)
+    job.precision.step(
+        job.optimizer,
+        loss=mean_loss,
+        clip_norm=job.clip_norm,
+        step=state.step,
+        first_bad=state.first_bad,
+    )
+    if job.ema is not None:
+        job.ema.update(job.model)
+    state.epoch_sums += torch.stack([total, correct.double(), torch.full_like(total, len(labels))])
+    return job.base_rates[0] * factor, mean_loss
+
+
+def require_finite(state: State) -> None:
+    """Read the non-finite mark; raise NonFiniteError if it is set."""
+    first_bad = int(state.first_bad)
+    if first_bad >= 0:
+        raise NonFiniteError(first_bad)

@@ -1,0 +1,127 @@
+"""Muon for networks of convolutions: each filter bank is orthogonalised as one matrix."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+__all__ = ["Muon", "as_matrix", "matrices"]
+
+
+def matrices(model: nn.Module) -> list[Tensor]:
+    """Return the weights that Muon is for: all filters and matrices but the first and the last."""
+    weights = [p for p in model.parameters() if p.ndim >= 2]
+    return [p for p in weights[1:-1] if p.requires_grad]
+
+
+def as_matrix(tensor: Tensor) -> Tensor:
+    """Return a filter bank ``(out, in, kh, kw)`` as a matrix ``(out, in*kh*kw)`` on the same storage.
+
+    The order of the columns is that of the memory; orthogonalising does not depend on it.
+    """
+    if tensor.ndim == 2:
+        return tensor
+    if tensor.is_contiguous():
+        return tensor.view(len(tensor), -1)
+    return tensor.permute(0, 2, 3, 1).view(len(tensor), -1)
+
+
+class Muon(Optimizer):
+    """``torch.optim.Muon`` on matrix views of the filters, and AdamW or SGD for the rest.
+
+    ``torch.optim.Muon`` takes two-dimensional parameters only: it gets matrices that share the
+    filters' storage, and their gradients before each step. Its update is scaled by
+    ``sqrt(max(1, rows/columns))``, so one rate serves layers of all shapes. Final.
+    """
+
+    def __init__(
+        self,
+        filters: Sequence[Tensor],
+        rest: Sequence[dict[str, Any]],
+        *,
+        learning_rate: float,
+        momentum: float,
+        newton_schulz_steps: int,
+        weight_decay: float,
+        others: Literal["adamw", "sgd"],
+        others_learning_rate: float,
+    ) -> None:
+        self._filters = list(filters)
+        self._matrices = [nn.Parameter(as_matrix(each.detach())) for each in filters]
+        self._parts: list[Optimizer] = []
+        if self._matrices:
+            muon = torch.optim.Muon(
+                self._matrices,
+                lr=learning_rate,
+                momentum=momentum,
+                ns_steps=newton_schulz_steps,
+                weight_decay=weight_decay,
+            )
+            self._parts.append(muon)
+        if rest:
+            if others == "adamw":
+                self._parts.append(torch.optim.AdamW(list(rest), lr=others_learning_rate))
+            else:
+                self._parts.append(
+                    torch.optim.SGD(list(rest), lr=others_learning_rate, momentum=0.9, nesterov=True)
+                )
+        super().__init__(self._visible_groups(), {})
+
+    def _visible_groups(self) -> list[dict[str, Any]]:
+        """Return the groups as others see them: with the network's own filters, not the matrices."""
+        groups = [group for part in self._parts for group in part.param_groups]
+        if self._matrices:
+            groups[0] = groups[0] | {"params": self._filters}
+        return groups
+
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Make one step of every part at the groups' present rates."""
+        for matrix, filters in zip(self._matrices, self._filters, strict=True):
+            if matrix.data_ptr() != filters.data_ptr():  # the model was moved or changed its layout
+                matrix.data = as_matrix(filters.detach())
+            matrix.grad = None if filters.grad is None else as_matrix(like(filters.grad, filters))
+        inner = [group for part in self._parts for group in part.param_groups]
+        for hidden, visible in zip(inner, self.param_groups, strict=True):
+            hidden["lr"] = visible["lr"]
+        for part in self._parts:
+            part.step()
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients."""
+        for filters in self._filters:
+            filters.grad = None
+        for part in self._parts:
+            part.zero_grad(set_to_none=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the parts' states under one numbering, as ``torch.optim`` does."""
+        state: dict[int, Any] = {}
+        offset = 0
+        for part in self._parts:
+            inner = part.state_dict()
+            state |= {index + offset: values for index, values in inner["state"].items()}
+            offset += sum(len(group["params"]) for group in part.param_groups)
+        groups = [part.state_dict()["param_groups"] for part in self._parts]
+        return {"state": state, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load what :meth:`state_dict` gave."""
+        offset = 0
+        for part, groups in zip(self._parts, state_dict["param_groups"], strict=True):
+            count = sum(len(group["params"]) for group in part.param_groups)
+            own = {
+                index - offset: values
+                for index, values in state_dict["state"].items()
+                if offset <= index < offset + count
+            }
+            part.load_state_dict({"state": own, "param_groups": groups})
+            offset += count
+
+
+def like(gradient: Tensor, parameter: Tensor) -> Tensor:
+    """Return the gradient in its parameter's memory layout."""
+    if gradient.stride() == parameter.stride():
+        return gradient
+    return torch.empty_like(parameter).copy_(gradient)
