@@ -1,54 +1,62 @@
 """convsmith: from a folder of images to a trained, understood and served convolutional network.
 
-The verbs are here: ``convsmith.train("digits")``. Each is imported when it is first used, so that
-``import convsmith`` costs nothing.
+The verbs are functions of this package, imported when they are first used::
+
+    import convsmith
+
+    run = convsmith.train("mnist", epochs=3, batch_size=64, learning_rate=1e-3)
+    run.results.test.top1
+    model = convsmith.load(run.path)
+    model.predict("seven.png").label
 """
 
-import importlib
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from convsmith.api.doctor import doctor as doctor
-    from convsmith.api.evaluate import evaluate as evaluate
-    from convsmith.api.load import load as load
-    from convsmith.api.predict import predict as predict
-    from convsmith.api.recipes import recipes as recipes
-    from convsmith.api.train import train as train
-    from convsmith.data.own import own_source as own_source
+    from convsmith.api.doctor import doctor
+    from convsmith.api.evaluate import evaluate
+    from convsmith.api.load import load
+    from convsmith.api.predict import predict
+    from convsmith.api.run import open_run
+    from convsmith.api.train import train
+    from convsmith.data import own_source
+    from convsmith.recipe.load import load_recipe
+    from convsmith.recipe.presets import presets
 
 __version__ = "0.1.0"
-
 __all__ = [
-    "__version__",
     "doctor",
     "evaluate",
     "load",
+    "load_recipe",
+    "open_run",
     "own_source",
     "predict",
-    "recipes",
+    "presets",
     "train",
 ]
 
-_MODULES = {
+HOMES = {
     "doctor": "convsmith.api.doctor",
     "evaluate": "convsmith.api.evaluate",
     "load": "convsmith.api.load",
-    "own_source": "convsmith.data.own",
+    "load_recipe": "convsmith.recipe.load",
+    "open_run": "convsmith.api.run",
+    "own_source": "convsmith.data",
     "predict": "convsmith.api.predict",
-    "recipes": "convsmith.api.recipes",
+    "presets": "convsmith.recipe.presets",
     "train": "convsmith.api.train",
 }
 
 
-def __getattr__(name: str) -> object:
-    """Import a public name when it is first asked for (PEP 562)."""
-    if name not in _MODULES:
+def __getattr__(name: str) -> Any:
+    """Import a verb when it is first asked for, and keep it."""
+    if name not in HOMES:
         raise AttributeError(f"module 'convsmith' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_MODULES[name]), name)
-    globals()[name] = value
+    value = globals()[name] = getattr(import_module(HOMES[name]), name)
     return value
 
 
 def __dir__() -> list[str]:
-    """Return the public names, imported or not."""
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *HOMES})

@@ -1,4 +1,4 @@
-"""``python -m convsmith`` is the command line."""
+"""``python -m convsmith``."""
 
 from convsmith.cli.main import main
 

@@ -1,1 +1,1 @@
-"""The command line: each command parses, calls its verb in ``api``, and prints."""
+"""The command line: one file a command. Commands parse, call the API and print; nothing else."""

@@ -1,66 +1,102 @@
-"""The ``convsmith`` command: the table of its commands, and what every one of them has in common.
+"""The entry point: finds a command, and turns errors into one line and an exit code."""
 
-Nothing here imports PyTorch, so that ``convsmith --help`` answers at once.
-"""
-
-import contextlib
+import json
 import os
 import sys
-from collections.abc import Sequence
+import traceback
+from importlib import import_module
+from typing import NoReturn
 
 import click
 
 from convsmith import __version__
-from convsmith.cli.failure import report
-from convsmith.cli.group import Entry, LazyGroup
+from convsmith.errors import ConvsmithError, Interrupted, did_you_mean
 
-__all__ = ["COMMANDS", "main", "run"]
+__all__ = ["COMMANDS", "main"]
 
-# The help is the first line of the command's own help; a test compares them.
-COMMANDS = {
-    "train": Entry("convsmith.cli.train:command", "Train a network from a recipe, or resume a run."),
-    "evaluate": Entry("convsmith.cli.evaluate:command", "Measure a run again on a part of its data."),
-    "predict": Entry("convsmith.cli.predict:command", "Say what is in some images, with a run."),
-    "recipes": Entry("convsmith.cli.recipes:command", "List the presets and what each reached."),
-    "recipe": Entry("convsmith.cli.recipe:command", "Show a recipe resolved, or the recipe schema."),
-    "doctor": Entry("convsmith.cli.doctor:command", "Say what this machine has and what is missing."),
+# name -> (module with a function of that name, one line of help); nothing is imported before use
+COMMANDS: dict[str, tuple[str, str]] = {
+    "train": ("train", "Train a network from a preset or a recipe file."),
+    "evaluate": ("evaluate", "Measure a finished run again, on any part of its data."),
+    "predict": ("predict", "Say what is in some images, with a run's network."),
+    "recipes": ("recipes", "List the presets and what each reached."),
+    "recipe": ("recipe", "Show a recipe with everything resolved, or the schema of recipes."),
+    "doctor": ("doctor", "Look at this machine: devices, memory, versions, data."),
 }
 
-ABOUT = """From a folder of images to a trained and understood convolutional network.
 
-Start with: convsmith train digits
-"""
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are used."""
 
-program = click.version_option(__version__, prog_name="convsmith", message="%(prog)s %(version)s")(
-    LazyGroup(name="convsmith", help=ABOUT, entries=COMMANDS)
-)
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in their order of use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"convsmith.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or name the nearest."""
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            hint = did_you_mean(args[0], COMMANDS)
+            raise click.UsageError(f"no command is called {args[0]!r}{hint}", ctx)
+        return super().resolve_command(ctx, args)
 
 
-def main() -> None:
-    """Run the command line of this process and exit with its status."""
-    sys.exit(run(sys.argv[1:]))
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="convsmith", message="%(prog)s %(version)s")
+def group() -> None:
+    """From a folder of images to a trained, understood and served convolutional network."""
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit status; errors have been printed."""
-    for stream in (sys.stdout, sys.stderr):
-        # A path that cannot be shown in the terminal's encoding is no reason to fail.
-        with contextlib.suppress(AttributeError):
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0, 1 for a failure, 2 for a mistake, 128 + n for signal n."""
+    given = sys.argv[1:] if arguments is None else arguments
+    as_json = "--json" in given
     try:
-        words = list(arguments) or ["--help"]
-        status = program.main(words, prog_name="convsmith", standalone_mode=False)
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader, `head` for one, has had enough
+        code = group.main(given, prog_name="convsmith", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except ConvsmithError as error:
+        prefix = "" if isinstance(error, Interrupted) else "convsmith: "
+        fail(f"{prefix}{error}", error.exit_code, as_json, type(error).__name__)
+    except click.UsageError as error:
+        usage = f"\ntry `{error.ctx.command_path} --help`" if error.ctx else ""
+        fail(f"convsmith: {lower(error.format_message())}{usage}", 2, as_json, "UsageError")
+    except click.ClickException as error:
+        fail(f"convsmith: {lower(error.format_message())}", error.exit_code, as_json, "UsageError")
+    except (KeyboardInterrupt, click.Abort):
+        fail("convsmith: stopped", 130, as_json, "Interrupted")
+    except BrokenPipeError:  # `convsmith … | head` read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except (Exception, KeyboardInterrupt) as error:
-        return report(error, as_json=asks_for_json(arguments))
-    return status if isinstance(status, int) else 0
+        sys.exit(0)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        fail(f"convsmith: {place}{error.strerror or error}", 1, as_json, "OSError")
+    except Exception:  # noqa: BLE001  # the last line of defence: a bug of ours, shown whole
+        text = f"{traceback.format_exc()}convsmith: this is a bug in convsmith; please report the lines above"
+        fail(text, 70, as_json, "InternalError")
 
 
-def asks_for_json(arguments: Sequence[str]) -> bool:
-    """Return whether ``--json`` is given, also on a line that cannot be parsed."""
-    words = list(arguments)
-    options = words[: words.index("--")] if "--" in words else words
-    return "--json" in options
+def lower(text: str) -> str:
+    """Return a sentence as the continuation of one."""
+    return text[:1].lower() + text[1:].rstrip(".")
+
+
+def fail(text: str, code: int, as_json: bool, kind: str) -> NoReturn:
+    """Print an error, as JSON on standard output too if that was asked for, and exit."""
+    print(text, file=sys.stderr)
+    if as_json:
+        print(json.dumps({"error": {"kind": kind, "message": text, "exit_code": code}}))
+    sys.exit(code)

@@ -1,74 +1,44 @@
-"""Options that several commands share, as decorators."""
+"""Options that several commands share."""
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
 import click
 
-__all__ = ["FLAGS", "data_root_option", "json_option", "recipe_options", "runs_option"]
+__all__ = ["as_json", "data_root", "recipe_flags", "runs"]
 
-Command = Callable[..., Any]
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-# What each flag sets is the recipe's business; values are read there, together with all others, so
-# that every mistake is reported at once.
-FLAGS = {
-    "epochs": ("N", "How many times to go through the training images."),
-    "batch_size": ("N", "Images in one optimizer step."),
-    "lr": ("RATE", "The optimizer's learning rate."),
-    "seed": ("N", "The number that all randomness is derived from."),
-    "device": ("DEVICE", "auto, cpu, cuda or cuda:N."),
-    "precision": ("KIND", "auto, fp32, bf16 or fp16."),
-}
+as_json: Decorator = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object as the last line."
+)
+runs: Decorator = click.option(
+    "--runs", metavar="DIR", help="The folder of runs.  [CONVSMITH_RUNS, else runs]"
+)
+data_root: Decorator = click.option(
+    "--data-root", metavar="DIR", help="Where data sets lie.  [CONVSMITH_DATA, else data]"
+)
 
-
-def json_option(function: Command) -> Command:
-    """Add ``--json``, as the parameter ``as_json``."""
-    return click.option(
-        "--json", "as_json", is_flag=True, help="Print one JSON object as the last line."
-    )(function)
-
-
-def runs_option(function: Command) -> Command:
-    """Add ``--runs DIR``; None leaves the choice to the verb, which knows ``CONVSMITH_RUNS``."""
-    return click.option(
-        "--runs",
-        metavar="DIR",
-        type=click.Path(file_okay=False),
-        help="The folder of runs; by default CONVSMITH_RUNS, else ./runs.",
-    )(function)
+FLAGS = (
+    click.option("--epochs", type=int, help="Passes over the training images."),
+    click.option("--batch-size", type=int, help="Images in one optimizer step."),
+    click.option("--lr", type=float, help="The learning rate."),
+    click.option("--seed", type=int, help="Decides everything random."),
+    click.option("--device", help="auto, cpu, cuda or cuda:N."),
+    click.option("--precision", help="auto, fp32, bf16 or fp16."),
+    click.option(
+        "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Any value; may be repeated."
+    ),
+)
 
 
-def data_root_option(function: Command) -> Command:
-    """Add ``--data-root DIR``; None leaves the choice to the verb, which knows ``CONVSMITH_DATA``."""
-    return click.option(
-        "--data-root",
-        metavar="DIR",
-        type=click.Path(file_okay=False),
-        help="Where data sets lie; by default CONVSMITH_DATA, else ./data.",
-    )(function)
+def recipe_flags(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that change a recipe."""
+    for option in reversed(FLAGS):
+        function = option(function)
+    return function
 
 
-def recipe_options(function: Command) -> Command:
-    """Add the flags of :data:`FLAGS` as one parameter ``flags``, and ``--set`` as ``sets``.
-
-    ``flags`` holds only those that were given, by name, as the text that was typed.
-    """
-
-    @functools.wraps(function)
-    def gather(**parameters: Any) -> Any:
-        given = {name: parameters.pop(name) for name in FLAGS}
-        flags = {name: value for name, value in given.items() if value is not None}
-        return function(flags=flags, **parameters)
-
-    command: Command = gather
-    command = click.option(
-        "--set",
-        "sets",
-        metavar="PATH=VALUE",
-        multiple=True,
-        help="Set any value of the recipe, for example train.ema=0.99; may be repeated.",
-    )(command)
-    for name, (metavar, text) in reversed(FLAGS.items()):
-        command = click.option(f"--{name.replace('_', '-')}", name, metavar=metavar, help=text)(command)
-    return command
+def flags(values: dict[str, Any]) -> dict[str, object]:
+    """Return the recipe flags that were given, by their option names."""
+    return {name.replace("_", "-"): value for name, value in values.items() if value is not None}

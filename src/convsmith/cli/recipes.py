@@ -1,25 +1,25 @@
 """``convsmith recipes``."""
 
+import json
+from dataclasses import asdict
+
 import click
 
-from convsmith.api.recipes import recipes
-from convsmith.cli.options import json_option
-from convsmith.cli.output import print_json, table
+from convsmith.cli import options
+from convsmith.recipe.presets import presets
 
 __all__ = ["command"]
 
 
 @click.command("recipes")
-@json_option
+@options.as_json
 def command(as_json: bool) -> None:
-    """List the presets and what each reached.
-
-    Train one with `convsmith train NAME`; see all that it sets with `convsmith recipe show NAME`.
-    """
-    found = recipes()
-    if not as_json:
-        rows = [("recipe", "reached", "about")]
-        rows += [(each.name, each.reached or "", each.about) for each in found]
-        print(table(rows))
-    else:
-        print_json({"recipes": found})
+    """List the presets: what they are for, and the test accuracy that each reached."""
+    found = presets()
+    if as_json:
+        print(json.dumps({"recipes": [asdict(preset) for preset in found]}))
+        return
+    width = max(len(preset.name) for preset in found)
+    for preset in found:
+        print(f"{preset.name:<{width}}  {preset.about}")
+        print(f"{'':<{width}}  {preset.reached or 'not measured yet'}")

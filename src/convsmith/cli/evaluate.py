@@ -1,0 +1,43 @@
+"""``convsmith evaluate``."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from convsmith.cli import options
+
+__all__ = ["command"]
+
+
+@click.command("evaluate")
+@click.argument("run")
+@click.option(
+    "--split",
+    type=click.Choice(["train", "validation", "test"]),
+    default="test",
+    show_default=True,
+    help="The part of the data.",
+)
+@options.runs
+@options.data_root
+@options.as_json
+def command(
+    run: str, split: Any, runs: str | None, data_root: str | None, as_json: bool
+) -> None:
+    """Measure the weights of RUN again, exactly as its training did at the end."""
+    from convsmith.api.evaluate import evaluate
+
+    found = evaluate(run, split, runs=runs, data_root=data_root)
+    if as_json:
+        print(json.dumps(asdict(found)))
+        return
+    score = found.score
+    print(
+        f"{found.split}: top-1 {score.top1:.2%}  top-5 {score.top5:.2%}  "
+        f"loss {score.loss:.4f}  ({score.images:,} images)"
+    )
+    width = max(map(len, found.per_class))
+    for name, accuracy in sorted(found.per_class.items(), key=lambda item: item[1]):
+        print(f"  {name:<{width}}  {accuracy:7.2%}")

@@ -1,0 +1,72 @@
+"""``convsmith train``."""
+
+import json
+from typing import Any
+
+import click
+
+from convsmith.cli import options
+
+__all__ = ["command"]
+
+
+@click.command("train")
+@click.argument("recipe", required=False)
+@options.recipe_flags
+@click.option("--resume", metavar="RUN", help="Go on with a run that was stopped.")
+@click.option("--from", "start_from", metavar="RUN", help="Begin with a finished run's weights.")
+@click.option("--inexact", is_flag=True, help="Resume even if not bit for bit.")
+@click.option("--name", help="The run's name.  [the recipe's, numbered]")
+@options.runs
+@options.data_root
+@click.option(
+    "--progress",
+    type=click.Choice(["auto", "bars", "lines", "none"]),
+    default="auto",
+    help="How to show the training.  [bars on a terminal, lines elsewhere]",
+)
+@options.as_json
+def command(
+    recipe: str | None,
+    resume: str | None,
+    start_from: str | None,
+    inexact: bool,
+    name: str | None,
+    runs: str | None,
+    data_root: str | None,
+    progress: Any,
+    sets: tuple[str, ...],
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Train a network from RECIPE: a preset (see `convsmith recipes`) or a recipe file.
+
+    The test part of the data is used once, at the end. Everything about the run is kept in its
+    folder.
+    """
+    from convsmith.api.train import train
+
+    run = train(
+        recipe,
+        resume=resume,
+        start_from=start_from,
+        inexact=inexact,
+        name=name,
+        runs=runs,
+        data_root=data_root,
+        progress=progress,
+        flags=options.flags(given),
+        sets=sets,
+    )
+    results = run.results
+    if as_json:
+        print(json.dumps(results.to_dict()))
+        return
+    test = results.test
+    speed = f", {results.images_per_second:,.0f} images/s" if results.images_per_second else ""
+    print(
+        f"test top-1 {test.top1:.2%}  top-5 {test.top5:.2%}  loss {test.loss:.4f}  "
+        f"({test.images:,} images, {results.weights} weights{', averaged' * results.averaged})\n"
+        f"{results.parameters:,} parameters, {results.epochs} epochs in {results.seconds:.1f} s{speed}\n"
+        f"run: {run.path}"
+    )
