@@ -52,7 +52,9 @@ def main() -> None:
     for seed in range(options.seeds):
         for preset in options.presets:
             found[preset].append(results(preset, seed, options.runs, extra))
-    print("| preset | test top-1, % (mean ± s.d.) | seeds | epochs | parameters | time | images/s |")
+    print(
+        "| preset | test top-1, % (mean ± s.d.) | seeds | epochs | parameters | time | images/s |"
+    )
     print("|---|---|---|---|---|---|---|")
     for preset, each in found.items():
         print(row(preset, each))

@@ -206,7 +206,7 @@ class Poisoned(Images):
     def epoch(self, epoch, first_step=0):
         for step, (images, labels) in enumerate(super().epoch(epoch, first_step), first_step):
             if (epoch, step) == (1, 2):
-                images = images * 1e38
+                images = images.sign() * 3e38
             yield images, labels
 
 

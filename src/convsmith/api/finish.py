@@ -1,11 +1,9 @@
 """The end of a training: choose the weights, measure them once on the test part, write them down."""
 
-import json
 import time
 from collections.abc import Iterable
 from statistics import median
 
-import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -53,7 +51,9 @@ def finish(session: Session, parts: Parts, card: ModelCard) -> Results:
         trained_on_all=job.validation is None,
         seconds=round(seconds, 3),
         images_per_second=(
-            round(recipe.train.batch_size / median(seconds_per_step), 1) if seconds_per_step else None
+            round(recipe.train.batch_size / median(seconds_per_step), 1)
+            if seconds_per_step
+            else None
         ),
         eval_images_per_second=round(rate, 1),
         peak_memory_bytes=peak_bytes(job.device),

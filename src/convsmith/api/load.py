@@ -69,9 +69,7 @@ class Model:
             logits: Tensor = self.module(self._normalise(pixels.to(device)))
         return logits.float().softmax(1).cpu()
 
-    def predict(
-        self, image: str | os.PathLike[str] | Image.Image, top: int = 5
-    ) -> Prediction:
+    def predict(self, image: str | os.PathLike[str] | Image.Image, top: int = 5) -> Prediction:
         """Return the ``top`` likeliest classes of an image file or a Pillow image.
 
         The image is turned upright, converted to the network's channels and resized to its size.

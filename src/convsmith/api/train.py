@@ -19,11 +19,11 @@ from convsmith.api.run import Run, open_run
 from convsmith.data import find_root, load_source
 from convsmith.data.images import Source
 from convsmith.errors import ResumeError, UserError
+from convsmith.recipe.build import Parts, build_job, build_model, build_state, split
 from convsmith.recipe.load import load_recipe
+from convsmith.recipe.resolve import resolve
 from convsmith.recipe.schema import Recipe
 from convsmith.recipe.write import to_yaml
-from convsmith.recipe.build import Parts, build_job, build_model, build_state, split
-from convsmith.recipe.resolve import resolve
 from convsmith.runs.environment import describe, differences
 from convsmith.runs.folder import RunFolder, find_runs_folder
 from convsmith.runs.journal import Journal
@@ -137,7 +137,9 @@ def start_run(
     resolved, resolution = resolve(recipe, source, parts, device, lambda: copy.deepcopy(model))
     for note in resolution:
         shown.say(f"note: {note}")
-    command = shlex.join(["convsmith", *sys.argv[1:]]) if sys.argv[0].endswith("convsmith") else None
+    command = (
+        shlex.join(["convsmith", *sys.argv[1:]]) if sys.argv[0].endswith("convsmith") else None
+    )
     environment = describe(device, parts.digest(), command)
     folder = RunFolder.create(
         find_runs_folder(places.runs), names[0], to_yaml(resolved), environment, names[1]

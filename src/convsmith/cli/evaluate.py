@@ -23,9 +23,7 @@ __all__ = ["command"]
 @options.runs
 @options.data_root
 @options.as_json
-def command(
-    run: str, split: Any, runs: str | None, data_root: str | None, as_json: bool
-) -> None:
+def command(run: str, split: Any, runs: str | None, data_root: str | None, as_json: bool) -> None:
     """Measure the weights of RUN again, exactly as its training did at the end."""
     from convsmith.api.evaluate import evaluate
 

@@ -4,13 +4,15 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Mapping
+from dataclasses import asdict
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from convsmith import __version__
-from convsmith.errors import ConvsmithError, Interrupted, did_you_mean
+from convsmith.errors import ConvsmithError, Interrupted, RecipeError, did_you_mean
 
 __all__ = ["COMMANDS", "main"]
 
@@ -67,10 +69,14 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     as_json = "--json" in given
     try:
         code = group.main(given, prog_name="convsmith", standalone_mode=False)
+        sys.stdout.flush()  # a closed pipe shows here, not in the interpreter's last breath
         sys.exit(code if isinstance(code, int) else 0)
     except ConvsmithError as error:
         prefix = "" if isinstance(error, Interrupted) else "convsmith: "
-        fail(f"{prefix}{error}", error.exit_code, as_json, type(error).__name__)
+        fail(f"{prefix}{error}", error.exit_code, as_json, type(error).__name__, mistakes_of(error))
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        sys.exit(2)
     except click.UsageError as error:
         usage = f"\ntry `{error.ctx.command_path} --help`" if error.ctx else ""
         fail(f"convsmith: {lower(error.format_message())}{usage}", 2, as_json, "UsageError")
@@ -80,12 +86,16 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         fail("convsmith: stopped", 130, as_json, "Interrupted")
     except BrokenPipeError:  # `convsmith … | head` read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        sys.exit(1)  # as click does where it meets the closed pipe first
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         fail(f"convsmith: {place}{error.strerror or error}", 1, as_json, "OSError")
     except Exception:  # noqa: BLE001  # the last line of defence: a bug of ours, shown whole
-        text = f"{traceback.format_exc()}convsmith: this is a bug in convsmith; please report the lines above"
+        text = (
+            f"{traceback.format_exc()}convsmith: this is a bug in convsmith {__version__}: please "
+            "report it to the project's issue tracker, with the lines above and what "
+            "`convsmith doctor` prints"
+        )
         fail(text, 70, as_json, "InternalError")
 
 
@@ -94,9 +104,19 @@ def lower(text: str) -> str:
     return text[:1].lower() + text[1:].rstrip(".")
 
 
-def fail(text: str, code: int, as_json: bool, kind: str) -> NoReturn:
+def mistakes_of(error: ConvsmithError) -> dict[str, Any]:
+    """Return what a recipe's error says besides its text, one entry a mistake."""
+    if not isinstance(error, RecipeError):
+        return {}
+    return {"mistakes": [asdict(mistake) for mistake in error.mistakes]}
+
+
+def fail(
+    text: str, code: int, as_json: bool, kind: str, more: Mapping[str, Any] | None = None
+) -> NoReturn:
     """Print an error, as JSON on standard output too if that was asked for, and exit."""
     print(text, file=sys.stderr)
     if as_json:
-        print(json.dumps({"error": {"kind": kind, "message": text, "exit_code": code}}))
+        error = {"kind": kind, "message": text, "exit_code": code} | dict(more or {})
+        print(json.dumps({"error": error}))
     sys.exit(code)

@@ -22,22 +22,21 @@ def command() -> None:
 @options.as_json
 def show(name: str, sets: tuple[str, ...], as_json: bool, **given: Any) -> None:
     """Print the recipe NAME, a preset or a file, with every default written out."""
-    from convsmith.recipe.load import load_recipe
-    from convsmith.recipe.write import to_yaml
+    from convsmith.api.recipes import show_recipe
 
-    loaded = load_recipe(name, flags=options.flags(given), sets=sets)
-    for note in loaded.notes:
+    shown = show_recipe(name, flags=options.flags(given), sets=sets)
+    for note in shown.notes:
         print(f"note: {note}", file=sys.stderr)
     if as_json:
-        print(json.dumps({"recipe": loaded.recipe.model_dump(mode="json")}))
+        print(json.dumps({"recipe": shown.recipe, "notes": shown.notes}))
     else:
-        print(to_yaml(loaded.recipe), end="")
+        print(shown.yaml, end="")
 
 
 @command.command("schema")
 @options.as_json
 def schema(as_json: bool) -> None:
     """Print the JSON schema of recipes, for editors that complete and check YAML."""
-    from convsmith.recipe.write import json_schema
+    from convsmith.api.recipes import recipe_schema
 
-    print(json.dumps(json_schema(), indent=None if as_json else 2))
+    print(json.dumps(recipe_schema(), indent=None if as_json else 2))

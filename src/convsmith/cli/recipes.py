@@ -5,8 +5,8 @@ from dataclasses import asdict
 
 import click
 
+from convsmith.api.recipes import recipes
 from convsmith.cli import options
-from convsmith.recipe.presets import presets
 
 __all__ = ["command"]
 
@@ -15,7 +15,7 @@ __all__ = ["command"]
 @options.as_json
 def command(as_json: bool) -> None:
     """List the presets: what they are for, and the test accuracy that each reached."""
-    found = presets()
+    found = recipes()
     if as_json:
         print(json.dumps({"recipes": [asdict(preset) for preset in found]}))
         return

@@ -41,7 +41,9 @@ def decode(
             return to_tensor(image, channels, image_size)
         with Image.open(image) as opened:
             if opened.width * opened.height > LARGEST:
-                raise DataError(f"{name} has {opened.width}x{opened.height} pixels, too many to read")
+                raise DataError(
+                    f"{name} has {opened.width}x{opened.height} pixels, too many to read"
+                )
             return to_tensor(opened, channels, image_size)
 
 

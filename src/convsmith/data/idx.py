@@ -78,11 +78,15 @@ def read_part(images_path: Path, labels_path: Path, *, classes: int) -> Images:
     """Read one part and check that its images and labels belong together."""
     pixels, labels = read_idx(images_path, dimensions=3), read_idx(labels_path, dimensions=1)
     if len(pixels) != len(labels):
-        raise DataError(f"{images_path} has {len(pixels)} images, {labels_path} {len(labels)} labels")
+        raise DataError(
+            f"{images_path} has {len(pixels)} images, {labels_path} {len(labels)} labels"
+        )
     if len(labels) == 0:
         raise DataError(f"{images_path} has no image")
     if int(labels.max()) >= classes:
-        raise DataError(f"{labels_path}: label {int(labels.max())}, but there are {classes} classes")
+        raise DataError(
+            f"{labels_path}: label {int(labels.max())}, but there are {classes} classes"
+        )
     return Images(pixels[:, None], labels.long())
 
 

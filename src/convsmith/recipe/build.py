@@ -71,7 +71,9 @@ def split(recipe: Recipe, source: Source) -> Parts:
     return Parts(source.classes, train, validation, source.test, Normalise.measure(train))
 
 
-def build_model(recipe: Recipe, classes: int, channels: int, image_size: tuple[int, int]) -> nn.Module:
+def build_model(
+    recipe: Recipe, classes: int, channels: int, image_size: tuple[int, int]
+) -> nn.Module:
     """Build the recipe's network with the weights that its seed gives.
 
     Raises:
@@ -95,7 +97,9 @@ def build_loss(recipe: Recipe, classes: int) -> Loss:
     return LOSSES[recipe.loss.name](classes, **recipe.loss.options)
 
 
-def build_job(recipe: Recipe, parts: Parts, source: Source, device: torch.device, model: nn.Module) -> Job:
+def build_job(
+    recipe: Recipe, parts: Parts, source: Source, device: torch.device, model: nn.Module
+) -> Job:
     """Assemble a job from a recipe whose precision and layout are resolved."""
     train = recipe.train
     layout = LAYOUTS[train.memory_format]
@@ -132,7 +136,9 @@ def build_job(recipe: Recipe, parts: Parts, source: Source, device: torch.device
     )
 
 
-def eval_batches(recipe: Recipe, parts: Parts, part: str, device: torch.device) -> EvalBatches | None:
+def eval_batches(
+    recipe: Recipe, parts: Parts, part: str, device: torch.device
+) -> EvalBatches | None:
     """Return one part of the data, in order; None if the recipe keeps no such part."""
     images = parts.named(part)
     if images is None:

@@ -37,8 +37,12 @@ def resolve(
     if choice.seconds:
         others = ", ".join(f"{name} {1e3 * s:.3g} ms" for name, s in choice.seconds.items())
         known = " (measured before)" if choice.cached else ""
-        notes.append(f"precision {choice.precision}, {choice.memory_format}{known}: {others} a step")
-    operations = {key: value for key, value in asdict(augmentation(recipe, source)).items() if value}
+        notes.append(
+            f"precision {choice.precision}, {choice.memory_format}{known}: {others} a step"
+        )
+    operations = {
+        key: value for key, value in asdict(augmentation(recipe, source)).items() if value
+    }
     values = recipe.model_dump()
     values["data"]["source"] = source.name
     values["data"]["augment"] = operations or "none"

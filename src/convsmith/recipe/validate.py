@@ -76,9 +76,16 @@ def wrong_name(section: str, merged: Merged) -> Iterable[Mistake]:
     name = values.get("name") if isinstance(values, dict) else None
     path = (section, "name")
     if name is None:
-        yield Mistake(f"{section}.name", "is missing", merged.places.get((section,)), choose("", known))
+        yield Mistake(
+            f"{section}.name", "is missing", merged.places.get((section,)), choose("", known)
+        )
     else:
-        yield Mistake(f"{section}.name", f"{shown(name)} is not known", place(path, merged), choose(str(name), known))
+        yield Mistake(
+            f"{section}.name",
+            f"{shown(name)} is not known",
+            place(path, merged),
+            choose(str(name), known),
+        )
     near = nearest(str(name), known)
     others = [near] if near else list(known)
     variants = [variant_of(section, each) for each in others]
@@ -146,7 +153,9 @@ def words(detail: ErrorDetails, value: object) -> tuple[str, str | None]:
         text, key = limits[kind]
         return f"{text} {context[key]:g}, got {shown(value)}", None
     if kind == "literal_error":
-        allowed = [each.strip("'") for each in context["expected"].replace(" or ", ", ").split(", ")]
+        allowed = [
+            each.strip("'") for each in context["expected"].replace(" or ", ", ").split(", ")
+        ]
         return f"{shown(value)} is not allowed", choose(str(value), allowed)
     if kind in kinds:
         return f"{kinds[kind]}, got {shown(value)}", None
@@ -224,7 +233,9 @@ def cross_checks(parts: Mapping[str, Any], merged: Merged) -> Iterable[Mistake]:
 
     if data is not None:
         if data.source not in SOURCES and data.source != "own":
-            yield mistake("data.source", f"{shown(data.source)} is not known", choose(data.source, SOURCES))
+            yield mistake(
+                "data.source", f"{shown(data.source)} is not known", choose(data.source, SOURCES)
+            )
         if isinstance(data.augment, str) and data.augment not in LEVELS:
             hint = choose(data.augment, LEVELS)
             yield mistake("data.augment", f"{shown(data.augment)} is not a level", hint)

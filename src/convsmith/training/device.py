@@ -24,7 +24,11 @@ def resolve_device(name: str = "auto") -> torch.device:
     if kind != "cuda" or (number and not number.isdigit()):
         raise DeviceError(f"no device is called {name!r}; there are auto, cpu, cuda and cuda:N")
     if gpu_count() == 0:
-        reason = "this PyTorch is built without CUDA" if torch.version.cuda is None else "no GPU is found"
+        reason = (
+            "this PyTorch is built without CUDA"
+            if torch.version.cuda is None
+            else "no GPU is found"
+        )
         raise DeviceError(f"device {name}: {reason}; use --device cpu (see `convsmith doctor`)")
     index = int(number or 0)
     if index >= gpu_count():

@@ -65,7 +65,9 @@ class Muon(Optimizer):
                 self._parts.append(torch.optim.AdamW(list(rest), lr=others_learning_rate))
             else:
                 self._parts.append(
-                    torch.optim.SGD(list(rest), lr=others_learning_rate, momentum=0.9, nesterov=True)
+                    torch.optim.SGD(
+                        list(rest), lr=others_learning_rate, momentum=0.9, nesterov=True
+                    )
                 )
         super().__init__(self._visible_groups(), {})
 

@@ -91,7 +91,10 @@ def measure(
         except TypeError:
             known.pop(full_key)
     choice = measure_now(make_model, batch, device, pairs, rejected)
-    stored = {name: getattr(choice, name) for name in ("precision", "memory_format", "seconds", "rejected")}
+    stored = {
+        name: getattr(choice, name)
+        for name in ("precision", "memory_format", "seconds", "rejected")
+    }
     write_cache(cache, known | {full_key: stored})
     return choice
 

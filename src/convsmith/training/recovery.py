@@ -49,7 +49,7 @@ def locate_nonfinite(job: Job, state: State, bad_step: int) -> str:
     for name, parameter in job.model.named_parameters():
         if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
             return f"in the gradient of `{name}`"
-    return "in the optimizer's step"
+    return "in the norm of the gradient"
 
 
 @contextmanager
