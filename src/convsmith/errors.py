@@ -51,7 +51,7 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
 
 
 class ConvsmithError(Exception):
-    """Root of the tree; the command line prints its text as one line and exits with ``exit_code``."""
+    """Root of the tree; the command line prints its text and exits with ``exit_code``."""
 
     exit_code = 1
 
@@ -119,7 +119,7 @@ class NonFiniteError(ConvsmithError):
         super().__init__(f"the loss or a gradient became NaN or infinite at step {step}{detail}")
 
 
-class Interrupted(ConvsmithError):
+class Interrupted(ConvsmithError):  # noqa: N818  # like KeyboardInterrupt: not a fault
     """The run was stopped by a signal; its checkpoint is written and ``resume`` continues it."""
 
     def __init__(self, signal_number: int, resume: str) -> None:

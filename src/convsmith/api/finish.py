@@ -1,4 +1,4 @@
-"""The end of a training: choose the weights, measure them once on the test part, write them down."""
+"""The end of a training: choose the weights, measure them once on the test part, store them."""
 
 import time
 from collections.abc import Iterable

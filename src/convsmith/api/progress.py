@@ -1,6 +1,7 @@
 """How a training shows itself while it runs: bars on a terminal, lines in a pipe, or nothing."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -150,7 +151,8 @@ def choose_progress(kind: ProgressKind) -> Progress:
     """Return the progress of that kind; ``auto`` is bars on a terminal and lines elsewhere."""
     if kind == "auto":
         kind = "bars" if sys.stderr.isatty() else "lines"
-    return {"bars": Bars, "lines": Lines, "none": Silence}[kind]()
+    kinds: dict[str, Callable[[], Progress]] = {"bars": Bars, "lines": Lines, "none": Silence}
+    return kinds[kind]()
 
 
 def epoch_line(end: EpochEnd, epochs: int) -> str:

@@ -67,6 +67,7 @@ def command(
     print(
         f"test top-1 {test.top1:.2%}  top-5 {test.top5:.2%}  loss {test.loss:.4f}  "
         f"({test.images:,} images, {results.weights} weights{', averaged' * results.averaged})\n"
-        f"{results.parameters:,} parameters, {results.epochs} epochs in {results.seconds:.1f} s{speed}\n"
+        f"{results.parameters:,} parameters, {results.epochs} epochs in "
+        f"{results.seconds:.1f} s{speed}\n"
         f"run: {run.path}"
     )

@@ -25,8 +25,8 @@ class Drawn:
     """Random parameters of one batch, one value an image; None where nothing is changed.
 
     ``top`` and ``left`` are the corner of the crop in the padded image, ``flip`` says which images
-    are mirrored, ``matrices`` ``(N, 2, 3)`` map places in the result to places in the image, both in
-    coordinates from -1 to 1.
+    are mirrored, ``matrices`` ``(N, 2, 3)`` map places in the result to places in the image, both
+    in coordinates from -1 to 1.
     """
 
     top: Tensor | None = None

@@ -1,5 +1,6 @@
 """Batches from images in memory, every one a function of (seed, epoch, step)."""
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -83,7 +84,7 @@ class EvalBatches:
         return len(self._images)
 
     def __len__(self) -> int:
-        return -(-len(self._images) // self._batch_size)
+        return math.ceil(len(self._images) / self._batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         for start in range(0, len(self._images), self._batch_size):

@@ -92,7 +92,7 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def eight_bits(image: Image.Image) -> Image.Image:
-    """Return an image of more than 8 bits as 8: 16-bit by its range, anything else by its largest."""
+    """Return an image of more than 8 bits as 8: 16-bit by its range, others by their largest."""
     values = numpy.asarray(image, dtype=numpy.float64)
     values = numpy.nan_to_num(values, nan=0, posinf=0, neginf=0).clip(0)
     largest = 65535.0 if image.mode.startswith("I") else max(float(values.max()), 1.0)

@@ -16,8 +16,10 @@ __all__ = ["fashion_mnist", "mnist", "read_idx"]
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
 TEST_FILES = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 SYSTEM = Path("/usr/share/datasets")  # where Debian's packages put data sets
-FASHION = ("t-shirt/top", "trouser", "pullover", "dress", "coat")
-FASHION += ("sandal", "shirt", "sneaker", "bag", "ankle boot")
+FASHION = (
+    *("t-shirt/top", "trouser", "pullover", "dress", "coat"),
+    *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+)
 
 
 def mnist(root: Path) -> Source:
@@ -71,7 +73,7 @@ def source(name: str, folder: Path, classes: tuple[str, ...], *, mirrored: bool)
                 raise DataError(f"{name}: {folder} has no {file}.gz")
             paths.append(path)
         parts.append(read_part(*paths, classes=len(classes)))
-    return Source(name, classes, *parts, mirrored=mirrored)
+    return Source(name, classes, parts[0], parts[1], mirrored=mirrored)
 
 
 def read_part(images_path: Path, labels_path: Path, *, classes: int) -> Images:

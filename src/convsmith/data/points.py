@@ -32,4 +32,4 @@ def points(name: str, make: Callable[..., Any], options: dict[str, float]) -> So
         places, labels = make(n_samples=count, random_state=seed, **options)
         pixels = torch.from_numpy(places).float().reshape(-1, 2, 1, 1)
         parts.append(Images(pixels, torch.from_numpy(labels).long()))
-    return Source(name, ("first", "second"), *parts, mirrored=False)
+    return Source(name, ("first", "second"), parts[0], parts[1], mirrored=False)

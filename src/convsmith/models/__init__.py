@@ -1,9 +1,9 @@
 """The networks: a dictionary of callables, one family a file.
 
 A network is made by ``MODELS[name](num_classes, in_channels, image_size, **options)``, where
-``image_size`` is (height, width). It maps float images ``(N, in_channels, height, width)`` to logits
-``(N, num_classes)``. Its keyword-only parameters are what a recipe may set under ``model``. Too small
-an image raises :class:`convsmith.errors.ModelError`, which says what the smallest is.
+``image_size`` is (height, width). It maps float images ``(N, in_channels, height, width)`` to
+logits ``(N, num_classes)``. Its keyword-only parameters are what a recipe may set under ``model``.
+Too small an image raises :class:`convsmith.errors.ModelError`, which says what the smallest is.
 """
 
 from collections.abc import Callable

@@ -8,7 +8,9 @@ __all__ = ["conv_norm_relu"]
 def conv_norm_relu(
     in_channels: int, out_channels: int, *, stride: int = 1, bias: bool = False
 ) -> nn.Sequential:
-    """Return a 3x3 convolution, BatchNorm and ReLU; ``(N, C, H, W)`` to ``(N, C', H/stride, W/stride)``.
+    """Return a 3x3 convolution, BatchNorm and ReLU.
+
+    Maps ``(N, C, H, W)`` to ``(N, C', H/stride, W/stride)``.
 
     ``bias`` adds one to the convolution; BatchNorm makes it redundant, but some published parameter
     counts include it. Source: Ioffe & Szegedy, "Batch Normalization", 2015.

@@ -1,1 +1,1 @@
-"""Recipes: read, layered, validated all at once, and built. Importing this package costs nothing."""
+"""Recipes: read, layered, validated all at once, and built."""

@@ -58,7 +58,7 @@ class Parts:
         for images in (self.train, self.validation):
             if images is not None:
                 for tensor in (images.pixels, images.labels):
-                    digest.update(tensor.contiguous().numpy())
+                    digest.update(tensor.contiguous().numpy().data)
         return digest.hexdigest()
 
 

@@ -68,11 +68,12 @@ class Merged:
 
 def lay(merged: Merged, layer: Layer, *, inherited: bool = False) -> None:
     """Lay ``layer`` over ``merged``."""
-    for key, value in layer.values.items():
+    for key, written in layer.values.items():
+        value = written
         if key in NAMED:
-            if isinstance(value, str):  # `loss: mse` is short for `loss: {name: mse}`
+            if isinstance(written, str):  # `loss: mse` is short for `loss: {name: mse}`
                 layer.places[key, "name"] = layer.places.get((key,), "")
-                value = {"name": value}
+                value = {"name": written}
             if isinstance(value, dict):
                 rename(merged, key, value)
         join(merged, (key,), value, layer.places, inherited=inherited)
@@ -108,7 +109,7 @@ def join(
 def rename(merged: Merged, section: str, over: Mapping[str, Any]) -> None:
     """Drop inherited options that the new name does not have, and say so."""
     below = merged.values.get(section)
-    name = over.get("name")
+    name = str(over.get("name"))
     known = NAMED[section]
     if not isinstance(below, dict) or name not in known or below.get("name") in (None, name):
         return

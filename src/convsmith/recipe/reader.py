@@ -1,4 +1,4 @@
-"""Reading YAML so that every value knows its line, nothing is silently lost and 1e-3 is a number."""
+"""Reading YAML so that values know their lines, nothing is silently lost, 1e-3 is a number."""
 
 import re
 from dataclasses import dataclass, field
@@ -114,7 +114,8 @@ class Reader:
         if isinstance(node, yaml.SequenceNode):
             items = node.value
             return tuple(self.value(each, (*path, str(i))) for i, each in enumerate(items))
-        return scalar(node.value) if node.style is None else node.value
+        plain = isinstance(node, yaml.ScalarNode) and node.style is None
+        return scalar(node.value) if plain else node.value
 
     def mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         """Return a mapping; equal keys are a mistake."""

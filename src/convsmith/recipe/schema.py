@@ -16,8 +16,11 @@ from convsmith.training.schedules import SCHEDULES
 __all__ = ["Checkpointing", "Data", "EarlyStop", "OnNonFinite", "Recipe", "Train"]
 
 if TYPE_CHECKING:
-    AugmentOptions = Section
-    ModelSection = LossSection = OptimizerSection = ScheduleSection = Section
+    AugmentOptions = Frozen
+    ModelSection = Section
+    LossSection = Section
+    OptimizerSection = Section
+    ScheduleSection = Section
 else:
     AugmentOptions = create_model("augment", __base__=Frozen, **options_of(Augment))
     ModelSection = named_section("model", MODELS)
@@ -91,7 +94,7 @@ class Recipe(Frozen):
     seed: Annotated[int, Ge(0), Lt(2**63)] = 0
     data: Data
     model: ModelSection
-    loss: LossSection = Field(default={"name": "cross_entropy"})
-    optimizer: OptimizerSection = Field(default={"name": "adam"})
-    schedule: ScheduleSection = Field(default={"name": "constant"})
+    loss: LossSection = Field(default={"name": "cross_entropy"})  # type: ignore[assignment]
+    optimizer: OptimizerSection = Field(default={"name": "adam"})  # type: ignore[assignment]
+    schedule: ScheduleSection = Field(default={"name": "constant"})  # type: ignore[assignment]
     train: Train = Train()

@@ -1,6 +1,6 @@
 """From values to a recipe, or to every mistake in them at once."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
@@ -35,7 +35,7 @@ def validate(merged: Merged) -> Recipe:
             else:
                 parts[key] = field.get_default(call_default_factory=True)
             continue
-        annotation = field.annotation
+        annotation: Any = field.annotation
         if field.metadata or field.discriminator:
             annotation = Recipe.__annotations__[key]
         try:
@@ -193,7 +193,7 @@ def siblings(path: Path, merged: Merged) -> Iterable[str]:
     return list(model.model_fields)
 
 
-def models_in(annotation: Any) -> Iterable[Any]:
+def models_in(annotation: Any) -> Iterator[Any]:
     """Yield the pydantic models in an annotation such as ``EarlyStop | None``."""
     if get_origin(annotation) in (Union, UnionType):
         for each in get_args(annotation):

@@ -18,6 +18,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -176,7 +177,7 @@ def write_atomically(path: Path, text: str) -> None:
 def try_lock(file: IO[str]) -> bool:
     """Lock an open file without waiting; return whether it worked."""
     try:
-        if os.name == "nt":
+        if sys.platform == "win32":
             import msvcrt
 
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
@@ -191,7 +192,7 @@ def try_lock(file: IO[str]) -> bool:
 
 def unlock(file: IO[str]) -> None:
     """Let go of a file locked by :func:`try_lock`."""
-    if os.name == "nt":
+    if sys.platform == "win32":
         import msvcrt
 
         msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)

@@ -1,4 +1,4 @@
-"""What happened in a run, as it happened: ``metrics.jsonl`` for programs, ``log.txt`` for people."""
+"""What happened in a run: ``metrics.jsonl`` for programs, ``log.txt`` for people."""
 
 import json
 import math
@@ -50,7 +50,7 @@ class Journal:
         return self._metrics.tell()
 
     def cut(self, size: int) -> None:
-        """Cut the metrics back to ``size`` bytes: what a resumed run had logged at its checkpoint."""
+        """Cut the metrics back to ``size`` bytes: what had been logged at the checkpoint."""
         self._metrics.truncate(size)
         self._metrics.seek(0, os.SEEK_END)
 

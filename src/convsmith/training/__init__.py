@@ -1,1 +1,1 @@
-"""Training: the loop and what it needs. Takes a module and batches; knows no recipe and no data set."""
+"""Training: the loop and what it needs. Knows no recipe and no data set."""

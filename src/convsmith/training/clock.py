@@ -8,7 +8,7 @@ __all__ = ["StepClock"]
 
 
 class StepClock:
-    """Times steps: by the wall clock on a CPU, by CUDA events on a GPU, which runs behind Python."""
+    """Times steps: by the wall clock on a CPU, by CUDA events on a GPU, which lags behind."""
 
     def __init__(self, device: torch.device) -> None:
         self._events: list[tuple[torch.cuda.Event, torch.cuda.Event]] | None = (

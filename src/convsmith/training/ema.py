@@ -11,9 +11,9 @@ __all__ = ["Ema"]
 class Ema:
     """A second network whose parameters follow the first's: ``a = decay * a + (1 - decay) * w``.
 
-    Early on the decay is ``(1 + n) / (10 + n)`` for update ``n``, where that is smaller, so that the
-    average forgets the initial weights. Buffers (BatchNorm's statistics) are copied. Final. Source:
-    Polyak & Juditsky, 1992; the ramp as in TensorFlow's ExponentialMovingAverage.
+    Early on the decay is ``(1 + n) / (10 + n)`` for update ``n``, where that is smaller, so that
+    the average forgets the initial weights. Buffers (BatchNorm's statistics) are copied. Final.
+    Source: Polyak & Juditsky, 1992; the ramp as in TensorFlow's ExponentialMovingAverage.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -27,7 +27,8 @@ class Ema:
         self._updates += 1
         updates = int(self._updates)
         decay = min(self.decay, (1 + updates) / (10 + updates))
-        averages, weights = list(self.model.parameters()), list(model.parameters())
+        averages: list[Tensor] = list(self.model.parameters())
+        weights: list[Tensor] = list(model.parameters())
         torch._foreach_lerp_(averages, weights, 1 - decay)
         for average, buffer in zip(self.model.buffers(), model.buffers(), strict=True):
             average.copy_(buffer)

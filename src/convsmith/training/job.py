@@ -1,4 +1,4 @@
-"""A job: everything that training needs, assembled; and the state: everything that training changes."""
+"""A job, everything that training needs; and its state, everything that training changes."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field

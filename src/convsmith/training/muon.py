@@ -17,7 +17,7 @@ def matrices(model: nn.Module) -> list[Tensor]:
 
 
 def as_matrix(tensor: Tensor) -> Tensor:
-    """Return a filter bank ``(out, in, kh, kw)`` as a matrix ``(out, in*kh*kw)`` on the same storage.
+    """Return a filter bank ``(out, in, kh, kw)`` as a matrix ``(out, in*kh*kw)``, not copied.
 
     The order of the columns is that of the memory; orthogonalising does not depend on it.
     """
@@ -72,7 +72,7 @@ class Muon(Optimizer):
         super().__init__(self._visible_groups(), {})
 
     def _visible_groups(self) -> list[dict[str, Any]]:
-        """Return the groups as others see them: with the network's own filters, not the matrices."""
+        """Return the groups as others see them: with the network's filters, not the matrices."""
         groups = [group for part in self._parts for group in part.param_groups]
         if self._matrices:
             groups[0] = groups[0] | {"params": self._filters}

@@ -1,4 +1,4 @@
-"""Number formats: autocast, loss scaling, clipping, and the step that non-finite values cannot make."""
+"""Number formats: autocast, loss scaling, clipping, and a step that NaN cannot make."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -170,7 +171,9 @@ class Trial:
         if scaled:
             self._precision.backward(loss)
         else:
-            (loss * 1024).backward()  # enough for fp16's small gradients; directions are compared
+            torch.autograd.backward(
+                loss * 1024
+            )  # enough for fp16's small gradients; directions are compared
         return float(loss.detach())
 
 
@@ -202,7 +205,7 @@ def cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "convsmith"
 
 
-def read_cache(path: Path) -> dict[str, dict[str, object]]:
+def read_cache(path: Path) -> dict[str, dict[str, Any]]:
     """Return what was measured before; a missing or broken file is nothing."""
     try:
         known = json.loads(path.read_text(encoding="utf-8"))

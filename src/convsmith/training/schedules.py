@@ -65,8 +65,8 @@ def one_cycle(
     """A linear rise, a cosine fall, and a last short phase.
 
     From ``start`` up to 1 over the first ``rise_share`` of the steps, down to ``low`` by a cosine,
-    and linearly from there to ``final`` (lr_min / 100) over the last ``tail_share``; the three parts
-    add up to the whole. Source: Smith & Topin, "Super-Convergence", 2017.
+    and linearly from there to ``final`` (lr_min / 100) over the last ``tail_share``; the three
+    parts     add up to the whole. Source: Smith & Topin, "Super-Convergence", 2017.
     """
     tail = min(round(tail_share * total_steps), total_steps)
     up = min(round(rise_share * total_steps), total_steps - tail)
@@ -89,7 +89,7 @@ def linear(
     warmup_epochs: NonNegative = 0,
     final: Share = 0.0,
 ) -> Schedule:
-    """A linear rise over ``warmup_epochs``, then a straight line down to ``final`` at the last step."""
+    """A linear rise over ``warmup_epochs``, then a straight line to ``final`` at the last step."""
     warmup = min(round(warmup_epochs * steps_per_epoch), total_steps)
 
     def factor(step: int) -> float:
@@ -102,7 +102,7 @@ def linear(
 
 
 def rise(step: int, warmup: int) -> float:
-    """Return the factor in a linear warm-up: 1/warmup at step 0, 1 from the last warm-up step on."""
+    """Return the factor in a linear warm-up: 1/warmup at step 0, 1 from its last step on."""
     return min(1.0, (step + 1) / warmup) if warmup else 1.0
 
 
