@@ -36,7 +36,7 @@ COMMON = {
     "data": {"source": "digits", "validation": 0.2, "augment": {"crop": 1, "rotation": 8}},
     "model": {"name": "digits_cnn", "dropout": 0.2},
     "schedule": {"name": "one_cycle"},
-    "train": {"epochs": 8, "batch_size": 32, "precision": "bf16", "log_every": 4},
+    "train": {"epochs": 6, "batch_size": 32, "precision": "bf16", "log_every": 4},
 }
 KILLS_EACH = 6
 
@@ -57,9 +57,9 @@ def train_in_child(recipe, resume, runs):
 @pytest.fixture(scope="module")
 def context():
     """A process that has imported everything once and forks a child for every start."""
-    spawn = multiprocessing.get_context("forkserver")
-    spawn.set_forkserver_preload(["convsmith.api.train", "convsmith"])
-    return spawn
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(["convsmith.api.train", "convsmith"])
+    return server
 
 
 def start(context, recipe, resume, runs):
@@ -81,39 +81,51 @@ def outcome(run):
     }
 
 
+def steps_done(run):
+    """Return how far a run has come by its log."""
+    metrics = run / "metrics.jsonl"
+    if not metrics.exists():
+        return 0
+    lines = metrics.read_text().splitlines(keepends=True)
+    whole = [json.loads(line) for line in lines[-2:] if line.endswith("\n")]
+    return max((event.get("step", 0) for event in whole), default=0)
+
+
+def wait_for(condition, child, seconds):
+    """Wait until the condition holds, the child has ended or the time is over."""
+    deadline = time.perf_counter() + seconds
+    while not condition() and child.is_alive() and time.perf_counter() < deadline:
+        time.sleep(0.001)
+
+
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_a_run_killed_again_and_again_ends_bit_identical(context, tmp_path, name):
     recipe = experiment(name)
-    began = time.perf_counter()
     child = start(context, recipe, None, tmp_path / "straight")
     child.join()
     assert child.exitcode == 0
     straight = outcome(tmp_path / "straight" / "run")
-    seconds = json.loads((tmp_path / "straight/run/results.json").read_text())["seconds"]
-    starting = time.perf_counter() - began - seconds
+    steps = straight["results"]["steps"]
 
-    chance, run, kills = random.Random(name), tmp_path / "killed" / "run", 0
+    # The first kill falls into the start, the others anywhere in their share of the run; every
+    # other one into the writing of a checkpoint.
+    chance, run = random.Random(name), tmp_path / "killed" / "run"
     child = start(context, recipe, None, run.parent)
-    while kills < KILLS_EACH:
-        alive_for = starting + chance.uniform(0, 0.9) * seconds / KILLS_EACH
-        deadline = time.perf_counter() + alive_for
-        # every other kill falls into the writing of a checkpoint
-        aim = kills % 2 == 1
-        while child.is_alive() and time.perf_counter() < deadline:
-            if aim and run.exists() and list(run.glob("checkpoints/.step-*.writing")):
-                break
-            time.sleep(0.001)
-        if not child.is_alive():
-            break
+    for kill in range(KILLS_EACH):
+        target = round(steps * (kill - chance.random()) / KILLS_EACH)
+        wait_for(lambda target=target: steps_done(run) >= target, child, 60)
+        if kill % 2:
+            wait_for(lambda: any(run.glob("checkpoints/.step-*.writing")), child, 2)
+        else:
+            time.sleep(chance.uniform(0, 0.05))
+        assert child.is_alive(), "the run ended before it was killed often enough"
         child.kill()
         child.join()
-        kills += 1
         resume = run if run.exists() else None
         child = start(context, None if resume else recipe, resume, run.parent)
     child.join()
     assert child.exitcode == 0
-    assert kills == KILLS_EACH, "the run ended before it was killed often enough"
     killed = outcome(run)
     assert killed["metrics"] == straight["metrics"]
     assert killed["results"] == straight["results"]

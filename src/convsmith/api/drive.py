@@ -239,7 +239,7 @@ def recover(session: Session, error: NonFiniteError) -> None:
             error.step,
             f", first {where}{tries}; lower the learning rate"
             f" (--set optimizer.learning_rate=…), clip gradients (--set train.clip_norm=1),"
-            f" or --set train.on_nonfinite.action=rollback",
+            f" or --set train.on_nonfinite=rollback",
         )
     state.rollbacks += 1
     state.rate_scale *= rule.rate_factor

@@ -12,7 +12,8 @@ from convsmith.api.run import open_run
 from convsmith.data import find_root, load_source
 from convsmith.data.images import Source
 from convsmith.errors import UserError
-from convsmith.recipe.build import LAYOUTS, build_loss, build_model, eval_batches, split
+from convsmith.recipe.build import LAYOUTS, build_loss, build_model, eval_batches
+from convsmith.recipe.build import split as split_source
 from convsmith.runs.results import Score
 from convsmith.training.device import configure, resolve_device
 from convsmith.training.evaluate import evaluate as measure
@@ -36,7 +37,7 @@ class Evaluated:
 
 def evaluate(
     run: str | os.PathLike[str],
-    split_name: Part = "test",
+    split: Part = "test",
     *,
     model: nn.Module | None = None,
     data: Source | None = None,
@@ -47,7 +48,7 @@ def evaluate(
 
     Args:
         run: its folder, or its name in the runs folder.
-        split_name: ``train`` (without augmentation), ``validation`` or ``test``.
+        split: ``train`` (without augmentation), ``validation`` or ``test``.
         model: the network, for a run that trained a module of your own.
         data: the data, for a run that trained on data of your own.
         runs: the folder of runs.
@@ -59,13 +60,13 @@ def evaluate(
     """
     opened = open_run(run, runs)
     recipe = opened.recipe
-    weights, _ = read_weights(opened.folder)
+    weights = read_weights(opened.folder)
     torch.set_num_threads(opened.environment["exact"]["threads"])
     device = resolve_device(recipe.train.device)
     configure(device, deterministic=recipe.train.deterministic, fixed_size=True)
     source = data if data is not None else load_source(recipe.data.source, find_root(data_root))
-    parts = split(recipe, source)
-    batches = eval_batches(recipe, parts, split_name, device)
+    parts = split_source(recipe, source)
+    batches = eval_batches(recipe, parts, split, device)
     if batches is None:
         raise UserError(f"{opened.path} kept no validation part: it trained on everything")
     if model is None:
@@ -78,7 +79,7 @@ def evaluate(
     result = measure(model, batches, loss, make_precision(recipe.train.precision, device))
     return Evaluated(
         run=str(opened.path),
-        split=split_name,
+        split=split,
         score=Score(result.top1, result.top5, result.loss, result.count),
         per_class=dict(zip(parts.classes, result.per_class, strict=True)),
     )

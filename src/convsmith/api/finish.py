@@ -1,5 +1,6 @@
 """The end of a training: choose the weights, measure them once on the test part, store them."""
 
+import json
 import time
 from collections.abc import Iterable
 from statistics import median
@@ -30,7 +31,9 @@ def finish(session: Session, parts: Parts, card: ModelCard) -> Results:
     seconds = session.seconds()
     weights = {n: t.detach().cpu().contiguous() for n, t in model.state_dict().items()}
     temporary = run.weights.with_suffix(".writing")
-    save_file(weights, temporary, {"weights": which, "averaged": str(job.ema is not None).lower()})
+    # One key only: several are written in no fixed order, and equal runs give equal files.
+    about = {"weights": which, "averaged": job.ema is not None}
+    save_file(weights, temporary, {"convsmith": json.dumps(about)})
     flush(temporary)
     temporary.replace(run.weights)
     write_atomically(run.model, to_json(card.to_dict()))
@@ -51,7 +54,7 @@ def finish(session: Session, parts: Parts, card: ModelCard) -> Results:
         trained_on_all=job.validation is None,
         seconds=round(seconds, 3),
         images_per_second=(
-            round(recipe.train.batch_size / median(seconds_per_step), 1)
+            round(min(recipe.train.batch_size, len(parts.train)) / median(seconds_per_step), 1)
             if seconds_per_step
             else None
         ),

@@ -1,13 +1,13 @@
 """Load a run's trained network for use in Python."""
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from PIL import Image
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from convsmith.api.run import open_run
@@ -112,13 +112,13 @@ def load(
         module = MODELS[card.name](
             len(card.classes), card.channels, card.image_size, **card.options
         )
-    weights, _ = read_weights(folder)
+    weights = read_weights(folder)
     load_weights(module.state_dict(), weights)
     return Model(module, card)
 
 
-def read_weights(folder: RunFolder) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return a finished run's weights, on the CPU, and what they are (best or last, averaged).
+def read_weights(folder: RunFolder) -> dict[str, Tensor]:
+    """Return a finished run's weights, on the CPU.
 
     Raises:
         RunError: the run has not finished.
@@ -128,8 +128,6 @@ def read_weights(folder: RunFolder) -> tuple[dict[str, Tensor], dict[str, str]]:
     if not path.exists():
         raise RunError(f"{path} is not there: the run has not finished")
     try:
-        with safe_open(path, "pt") as file:
-            names: Sequence[str] = file.keys()
-            return {name: file.get_tensor(name) for name in names}, dict(file.metadata() or {})
+        return load_file(path)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error

@@ -4,9 +4,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+from convsmith.errors import RunError
 from convsmith.recipe.load import load_recipe
 from convsmith.recipe.schema import Recipe
-from convsmith.runs.folder import RunFolder
+from convsmith.runs.folder import RunFolder, find_runs_folder
 from convsmith.runs.journal import read_metrics
 from convsmith.runs.results import Results
 
@@ -35,7 +36,10 @@ class Run:
     @property
     def environment(self) -> dict[str, Any]:
         """Return versions, processor, threads and when and how the run was started."""
-        return self.folder.read_json(self.folder.environment)
+        found = self.folder.read_json(self.folder.environment)
+        if "threads" not in found.get("exact", ()):
+            raise RunError(f"{self.folder.environment} does not say what the run depended on")
+        return found
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
@@ -59,6 +63,4 @@ class Run:
 
 def open_run(path: str | os.PathLike[str], runs: str | os.PathLike[str] | None = None) -> Run:
     """Open the run at ``path``, or of that name in the runs folder."""
-    from convsmith.runs.folder import find_runs_folder
-
     return Run(RunFolder.open(path, find_runs_folder(runs)))

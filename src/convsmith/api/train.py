@@ -185,7 +185,7 @@ def assemble(recipe: Recipe, own: Own, places: Places) -> tuple[Source, Parts, n
 
 def begin_with(model: nn.Module, start_from: PathLike, places: Places) -> None:
     """Copy a finished run's weights into a new network of the same shape."""
-    weights, _ = read_weights(open_run(start_from, places.runs).folder)
+    weights = read_weights(open_run(start_from, places.runs).folder)
     load_weights(model.state_dict(), weights)
 
 

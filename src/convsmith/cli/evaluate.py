@@ -27,7 +27,7 @@ def command(run: str, split: Any, runs: str | None, data_root: str | None, as_js
     """Measure the weights of RUN again, exactly as its training did at the end."""
     from convsmith.api.evaluate import evaluate
 
-    found = evaluate(run, split, runs=runs, data_root=data_root)
+    found = evaluate(run, split=split, runs=runs, data_root=data_root)
     if as_json:
         print(json.dumps(asdict(found)))
         return

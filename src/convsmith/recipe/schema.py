@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from annotated_types import Ge, Lt
-from pydantic import Field, create_model
+from annotated_types import Ge, Gt, Lt
+from pydantic import Field, create_model, model_validator
 
 from convsmith.bounds import Count, Fraction, NonNegative, Positive
 from convsmith.data.augment import Augment
@@ -53,8 +53,16 @@ class OnNonFinite(Frozen):
     """What to do when the loss or a gradient becomes NaN or infinite."""
 
     action: Literal["stop", "rollback"] = "stop"
-    rate_factor: Fraction = Field(0.5, description="What a rollback multiplies the rate by.")
+    rate_factor: Annotated[float, Gt(0), Lt(1)] = Field(
+        0.5, description="What a rollback multiplies the rate by."
+    )
     at_most: Count = Field(3, description="Rollbacks before giving up.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def short(cls, values: object) -> object:
+        """Take ``on_nonfinite: rollback`` for ``on_nonfinite: {action: rollback}``."""
+        return {"action": values} if isinstance(values, str) else values
 
 
 class Checkpointing(Frozen):

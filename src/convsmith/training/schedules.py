@@ -66,7 +66,7 @@ def one_cycle(
 
     From ``start`` up to 1 over the first ``rise_share`` of the steps, down to ``low`` by a cosine,
     and linearly from there to ``final`` (lr_min / 100) over the last ``tail_share``; the three
-    parts     add up to the whole. Source: Smith & Topin, "Super-Convergence", 2017.
+    parts add up to the whole. Source: Smith & Topin, "Super-Convergence", 2017.
     """
     tail = min(round(tail_share * total_steps), total_steps)
     up = min(round(rise_share * total_steps), total_steps - tail)

@@ -10,7 +10,7 @@ class EarlyStopping:
     """Remembers the best value; is done after ``patience`` epochs without a better one.
 
     Better means lower for the loss and higher for accuracy, by more than ``min_delta``; NaN is
-    never     better. With ``patience`` None it only remembers. Final.
+    never better. With ``patience`` None it only remembers. Final.
     """
 
     def __init__(
