@@ -74,7 +74,11 @@ def outcome(run):
     timed = ("seconds", "images_per_second", "eval_images_per_second", "peak_memory_bytes", "run")
     events = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     volatile = ("seconds", "images_per_second", "memory_bytes")
+    last = max((run / "checkpoints").glob("step-*"))
+    fields = json.loads((last / "fields.json").read_text())
     return {
+        "checkpoint": (last / "tensors.safetensors").read_bytes(),
+        "fields": {k: v for k, v in fields.items() if k not in ("seconds", "metrics_bytes")},
         "weights": (run / "weights.safetensors").read_bytes(),
         "results": {key: value for key, value in results.items() if key not in timed},
         "metrics": [{k: v for k, v in e.items() if k not in volatile} for e in events],
@@ -129,4 +133,6 @@ def test_a_run_killed_again_and_again_ends_bit_identical(context, tmp_path, name
     killed = outcome(run)
     assert killed["metrics"] == straight["metrics"]
     assert killed["results"] == straight["results"]
-    assert killed["weights"] == straight["weights"]
+    assert killed["fields"] == straight["fields"]
+    for file in ("weights", "checkpoint"):
+        assert killed[file] == straight[file], file

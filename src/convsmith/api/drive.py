@@ -213,6 +213,8 @@ def restore_newest(session: Session) -> bool:
     for folder in reversed(folders):
         try:
             tensors, fields = load_checkpoint(folder)
+            if "metrics_bytes" not in fields:
+                raise CheckpointError(f"{folder} does not say how long the metrics were")
             restore(session.job, session.state, tensors, fields)
         except CheckpointError as error:
             session.say(f"damaged checkpoint left out: {error}")

@@ -29,17 +29,15 @@ def validate(merged: Merged) -> Recipe:
     for key in merged.values.keys() - Recipe.model_fields.keys():
         mistakes.append(unknown((key,), Recipe.model_fields, merged))
     for key, field in Recipe.model_fields.items():
-        if key not in merged.values:
-            if field.is_required():
-                mistakes.append(Mistake(key, "is missing", hint=example(key)))
-            else:
-                parts[key] = field.get_default(call_default_factory=True)
+        if key not in merged.values and field.is_required():
+            mistakes.append(Mistake(key, "is missing", hint=example(key)))
             continue
+        value = merged.values[key] if key in merged.values else field.get_default()
         annotation: Any = field.annotation
         if field.metadata or field.discriminator:
             annotation = Recipe.__annotations__[key]
         try:
-            parts[key] = TypeAdapter(annotation).validate_python(merged.values[key])
+            parts[key] = TypeAdapter(annotation).validate_python(value)
         except ValidationError as error:
             mistakes += section_mistakes(key, error, merged)
     mistakes += cross_checks(parts, merged)

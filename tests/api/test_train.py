@@ -1,0 +1,347 @@
+"""Training from Python: what a run holds, what resuming refuses, what is repaired."""
+
+import json
+import os
+import shutil
+import signal
+import threading
+
+import pytest
+import torch
+from torch import nn
+
+import convsmith
+from convsmith.api import drive, train
+from convsmith.errors import (
+    CheckpointError,
+    DataError,
+    Interrupted,
+    NonFiniteError,
+    ResumeError,
+    RunError,
+    UserError,
+)
+
+SMALL = {
+    "data": {"source": "digits", "validation": 0.2},
+    "model": {"name": "digits_cnn", "widths": (8, 16)},
+    "optimizer": {"name": "momentum", "learning_rate": 0.05},
+    "train": {
+        "epochs": 3,
+        "batch_size": 64,
+        "precision": "fp32",
+        "memory_format": "contiguous",
+        "log_every": 5,
+        "checkpoint": {"every_steps": 10, "keep": 3},
+    },
+}
+
+
+def small(runs, name="run", recipe=SMALL, **keywords):
+    return convsmith.train(recipe, name=name, runs=runs, progress="none", **keywords)
+
+
+class Stopping:
+    """Sends this process a signal at one step of a training."""
+
+    def __init__(self, monkeypatch, step, number=signal.SIGTERM):
+        original = drive.PaceKeeper.step
+
+        def stop(keeper, event):
+            if event.step == step:
+                os.kill(os.getpid(), number)
+            original(keeper, event)
+
+        monkeypatch.setattr(drive.PaceKeeper, "step", stop)
+
+
+def resume(run, **keywords):
+    return convsmith.train(resume=run, progress="none", **keywords)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    return small(tmp_path_factory.mktemp("runs"))
+
+
+def stopped_at(monkeypatch, runs, step, **keywords):
+    with monkeypatch.context() as patch:
+        Stopping(patch, step)
+        with pytest.raises(Interrupted):
+            small(runs, **keywords)
+    return runs / "run"
+
+
+def test_a_run_holds_everything_about_itself(finished):
+    for name in (
+        *("run.json", "recipe.yaml", "environment.json", "metrics.jsonl", "log.txt"),
+        *("model.json", "weights.safetensors", "results.json"),
+    ):
+        assert (finished.path / name).stat().st_size > 0
+    results = finished.results
+    assert results.epochs == 3
+    assert results.steps == 3 * 17
+    assert results.test.images == 359
+    assert 0.5 < results.test.top1 <= results.test.top5 <= 1
+    assert results.images_per_second > 0
+    assert results.per_class.min <= results.per_class.mean <= results.per_class.max
+    assert results.model_bytes == (finished.path / "weights.safetensors").stat().st_size
+    epochs = [event for event in finished.metrics if event["event"] == "epoch"]
+    assert [event["epoch"] for event in epochs] == [1, 2, 3]
+    assert epochs[-1]["val"]["top1"] == results.val.top1
+
+
+def test_its_results_are_the_published_shape(finished):
+    found = json.loads((finished.path / "results.json").read_text())
+    named = "run test val epochs best_epoch seconds images_per_second eval_images_per_second"
+    named += " peak_memory_bytes parameters model_bytes per_class weights averaged"
+    assert set(named.split()) <= found.keys()
+    assert found["test"].keys() >= {"top1", "top5", "loss"}
+    assert found["per_class"].keys() == {"mean", "std", "min", "max"}
+
+
+def test_equal_seeds_give_equal_files_and_other_seeds_others(finished, tmp_path):
+    again, other = small(tmp_path, "again"), small(tmp_path, "other", seed=1)
+    weights = [(run.path / "weights.safetensors").read_bytes() for run in (finished, again, other)]
+    assert weights[0] == weights[1] != weights[2]
+
+
+def test_its_recipe_leaves_nothing_to_decide_and_trains_the_same(finished, tmp_path):
+    recipe = finished.recipe
+    assert (recipe.train.precision, recipe.train.device) == ("fp32", "cpu")
+    again = small(tmp_path, recipe=finished.path / "recipe.yaml")
+    weights = [(run.path / "weights.safetensors").read_bytes() for run in (finished, again)]
+    assert weights[0] == weights[1]
+
+
+def test_evaluating_reproduces_every_digit(finished):
+    assert convsmith.evaluate(finished.path).score == finished.results.test
+    assert convsmith.evaluate(finished.path, split="validation").score == finished.results.val
+    assert convsmith.evaluate(finished.path, split="train").score.images == 1438 - 287
+
+
+def test_a_finished_run_is_returned_as_it_is(finished):
+    before = (finished.path / "results.json").read_bytes()
+    assert resume(finished.path).results == finished.results
+    assert (finished.path / "results.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "sigterm"]
+)
+def test_a_signal_finishes_the_step_writes_a_checkpoint_and_says_how_to_go_on(
+    finished, monkeypatch, tmp_path, number, code
+):
+    with monkeypatch.context() as patch:
+        Stopping(patch, 23, number)
+        with pytest.raises(Interrupted, match=r"--resume .*run") as caught:
+            small(tmp_path)
+    assert caught.value.exit_code == code
+    newest = sorted((tmp_path / "run" / "checkpoints").iterdir())[-1]
+    assert newest.name == "step-00000023"
+    again = resume(tmp_path / "run")
+    assert (again.path / "weights.safetensors").read_bytes() == (
+        finished.path / "weights.safetensors"
+    ).read_bytes()
+    timed = ("seconds", "images_per_second", "memory_bytes")
+    plain = [
+        [{k: v for k, v in event.items() if k not in timed} for event in run.metrics]
+        for run in (finished, again)
+    ]
+    assert plain[0] == plain[1]
+
+
+def test_outside_the_main_thread_training_works_without_signals(finished, tmp_path):
+    found = []
+    thread = threading.Thread(target=lambda: found.append(small(tmp_path).results.test))
+    thread.start()
+    thread.join()
+    assert found == [finished.results.test]
+
+
+def test_a_run_that_was_stopped_before_its_first_checkpoint_starts_at_step_0(
+    finished, monkeypatch, tmp_path
+):
+    run = stopped_at(monkeypatch, tmp_path, 3)
+    shutil.rmtree(run / "checkpoints")
+    again = resume(run)
+    assert again.results.test == finished.results.test
+    assert [event["step"] for event in again.metrics] == [e["step"] for e in finished.metrics]
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(finished, monkeypatch, tmp_path):
+    run = stopped_at(monkeypatch, tmp_path, 23)
+    newest = sorted((run / "checkpoints").iterdir())[-1] / "tensors.safetensors"
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+    again = resume(run)
+    assert "damaged" in (run / "log.txt").read_text()
+    assert "going on at step 20" in (run / "log.txt").read_text()
+    assert again.results.test == finished.results.test
+
+
+def test_a_run_whose_every_checkpoint_is_damaged_is_refused(monkeypatch, tmp_path):
+    run = stopped_at(monkeypatch, tmp_path, 23)
+    for folder in (run / "checkpoints").iterdir():
+        (folder / "fields.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="every checkpoint"):
+        resume(run)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("torch", "1.12.0", "torch's version was 1.12.0"),
+        ("convsmith", "0.0.1", "convsmith's version was 0.0.1"),
+        ("cpu_features", "avx", "instruction sets was avx"),
+        ("data", "0" * 32, "the training images was 0000"),
+        ("device", "NVIDIA T4 (7.5)", "the device was NVIDIA T4"),
+    ],
+)
+def test_a_changed_environment_refuses_the_resume_with_its_reason(
+    monkeypatch, tmp_path, key, value, said
+):
+    run = stopped_at(monkeypatch, tmp_path, 3)
+    stored = json.loads((run / "environment.json").read_text())
+    stored["exact"][key] = value
+    (run / "environment.json").write_text(json.dumps(stored))
+    with pytest.raises(ResumeError, match=said):
+        resume(run)
+    assert resume(run, inexact=True).results.steps == 51
+
+
+def test_the_number_of_threads_is_restored(monkeypatch, tmp_path):
+    run = stopped_at(monkeypatch, tmp_path, 23)
+    torch.set_num_threads(1)
+    resume(run)
+    assert torch.get_num_threads() == 2
+
+
+def test_a_resume_takes_no_recipe(finished):
+    for given in ({"epochs": 5}, {"recipe": "digits"}, {"name": "x"}, {"model": "mlp"}):
+        with pytest.raises(UserError, match="keeps its recipe"):
+            convsmith.train(resume=finished.path, progress="none", **given)
+
+
+def test_a_run_in_use_is_not_touched(finished):
+    with finished.folder.locked(), pytest.raises(RunError, match="in use"):
+        resume(finished.path)
+
+
+def test_a_warm_start_begins_with_the_other_runs_weights(finished, tmp_path):
+    warm = small(tmp_path, start_from=finished.path, max_steps=1, learning_rate=1e-6)
+    cold = small(tmp_path, "cold", max_steps=1, learning_rate=1e-6)
+    assert warm.results.test.top1 == pytest.approx(finished.results.test.top1, abs=0.02)
+    assert cold.results.test.top1 < 0.5
+    assert warm.results.steps == 1
+
+
+def test_a_warm_start_from_another_shape_is_refused(finished, tmp_path):
+    with pytest.raises(CheckpointError, match="do not fit"):
+        small(tmp_path, start_from=finished.path, recipe="digits")
+
+
+def test_early_stopping_ends_the_run_and_keeps_the_best_weights(tmp_path):
+    recipe = SMALL | {"optimizer": {"name": "sgd", "learning_rate": 0.2}}
+    recipe["train"] = SMALL["train"] | {
+        "epochs": 60,
+        "early_stopping": {"metric": "loss", "patience": 2},
+    }
+    run = small(tmp_path, recipe=recipe)
+    losses = [event["val"]["loss"] for event in run.metrics if event["event"] == "epoch"]
+    assert len(losses) < 60
+    assert run.results.best_epoch == len(losses) - 2 == losses.index(min(losses)) + 1
+    assert run.results.weights == "best"
+    assert run.results.val.loss == min(losses)
+
+
+def test_training_on_everything_says_so(tmp_path):
+    run = small(tmp_path, validation=0, max_steps=3)
+    assert run.results.trained_on_all
+    assert run.results.val is None
+    with pytest.raises(UserError, match="no validation part"):
+        convsmith.evaluate(run.path, split="validation")
+
+
+def test_a_training_that_diverges_names_the_layer_and_the_ways_out(tmp_path):
+    with pytest.raises(NonFiniteError, match=r"in the (output|gradient) .*learning rate"):
+        small(tmp_path, learning_rate=1e30)
+    checkpoint = sorted((tmp_path / "run" / "checkpoints").iterdir())[-1]
+    assert checkpoint.name == "step-00000000"
+
+
+def test_a_rollback_lowers_the_rate_and_goes_on_and_is_logged(tmp_path):
+    rule = {"action": "rollback", "rate_factor": 1e-31, "at_most": 2}
+    recipe = SMALL | {"train": SMALL["train"] | {"on_nonfinite": rule}}
+    run = small(tmp_path, recipe=recipe, learning_rate=1e30)
+    rollbacks = [event for event in run.metrics if event["event"] == "rollback"]
+    assert len(rollbacks) == 1
+    assert rollbacks[0]["to"] == 0
+    assert run.results.test.top1 > 0.5
+    rates = {event["learning_rate"] for event in run.metrics if event["event"] == "step"}
+    assert sorted(rates) == pytest.approx([0.1])
+
+
+def test_rolling_back_gives_up_after_so_many_times(tmp_path):
+    rule = {"action": "rollback", "rate_factor": 0.5, "at_most": 2}
+    recipe = SMALL | {"train": SMALL["train"] | {"on_nonfinite": rule}}
+    with pytest.raises(NonFiniteError, match="after 2 rollbacks"):
+        small(tmp_path, recipe=recipe, learning_rate=1e30)
+
+
+def test_ones_own_network_and_tensors_are_trained(tmp_path):
+    draw = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 3, (300,), generator=draw)
+    images = torch.randint(0, 100, (300, 2, 6, 6), dtype=torch.uint8, generator=draw)
+    images[torch.arange(300), :, labels * 2] += 120
+    data = convsmith.own_source((images, labels), (images[:60], labels[:60]), classes="abc")
+    network = nn.Sequential(nn.Flatten(), nn.Linear(72, 3))
+    run = small(tmp_path, model=network, data=data, epochs=20, batch_size=32)
+    assert run.results.test.top1 > 0.95
+    with pytest.raises(UserError, match="module="):
+        convsmith.load(run.path)
+    fresh = nn.Sequential(nn.Flatten(), nn.Linear(72, 3))
+    loaded = convsmith.load(run.path, module=fresh)
+    guesses = loaded.probabilities(images[:60]).argmax(1)
+    assert float((guesses == labels[:60]).double().mean()) == run.results.test.top1
+    again = convsmith.evaluate(run.path, model=nn.Sequential(*fresh), data=data)
+    assert again.score == run.results.test
+
+
+def test_ones_own_run_cannot_be_evaluated_without_its_data(tmp_path):
+    images, labels = torch.zeros(40, 1, 4, 4, dtype=torch.uint8), torch.arange(40) % 2
+    data = convsmith.own_source((images, labels), (images, labels))
+    run = small(tmp_path, model="mlp", data=data, max_steps=1)
+    with pytest.raises(DataError, match="own"):
+        convsmith.evaluate(run.path)
+
+
+def test_nothing_to_train_is_one_clear_error():
+    with pytest.raises(UserError, match="say what to train"):
+        convsmith.train()
+
+
+def test_a_full_disk_is_an_os_error_and_the_run_can_go_on(finished, monkeypatch, tmp_path):
+    original, calls = drive.save_checkpoint, []
+
+    def full(*arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            raise OSError(28, "No space left on device")
+        return original(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(drive, "save_checkpoint", full)
+        with pytest.raises(OSError, match="No space left"):
+            small(tmp_path)
+    assert resume(tmp_path / "run").results.test == finished.results.test
+
+
+def test_auto_precision_is_measured_before_step_0_and_never_again(monkeypatch, tmp_path):
+    recipe = SMALL | {"train": SMALL["train"] | {"precision": "auto", "memory_format": "auto"}}
+    run = stopped_at(monkeypatch, tmp_path, 3, recipe=recipe)
+    monkeypatch.setattr(train, "resolve", lambda *_: pytest.fail("measured again"))
+    done = resume(run)
+    assert done.recipe.train.precision in ("fp32", "bf16")
+    assert done.recipe.train.memory_format in ("contiguous", "channels_last")
