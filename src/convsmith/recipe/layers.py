@@ -158,7 +158,8 @@ def options_layer(
     for name, value in given.items():
         place = shown.format(name)
         if name not in table:
-            hint = did_you_mean(name, table).strip(" ()") or f"known: {', '.join(table)}"
+            meant = next((key for key, path in table.items() if path == FLAGS.get(name)), name)
+            hint = did_you_mean(meant, table).strip(" ()") or f"known: {', '.join(table)}"
             mistakes.append(Mistake(name, "is not known", place, hint))
         elif value is not None:
             put(layer, table[name], tuples(value), place, mistakes)

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Ge, Gt, Lt
-from pydantic import Field, create_model, model_validator
+from pydantic import Field, Strict, create_model, model_validator
 
 from convsmith.bounds import Count, Fraction, NonNegative, Positive
 from convsmith.data.augment import Augment
@@ -99,7 +99,7 @@ class Train(Frozen):
 class Recipe(Frozen):
     """A whole experiment."""
 
-    seed: Annotated[int, Ge(0), Lt(2**63)] = 0
+    seed: Annotated[int, Strict(), Ge(0), Lt(2**63)] = 0
     data: Data
     model: ModelSection
     loss: LossSection = Field(default={"name": "cross_entropy"})  # type: ignore[assignment]

@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 from convsmith.data import SOURCES
 from convsmith.data.augment import LEVELS
 from convsmith.errors import Mistake, RecipeError, nearest
-from convsmith.recipe.layers import NAMED, Merged
+from convsmith.recipe.layers import FLAGS, KEYWORDS, NAMED, Merged
 from convsmith.recipe.reader import Path
 from convsmith.recipe.schema import Recipe
 from convsmith.recipe.sections import Section
@@ -121,7 +121,8 @@ def translate(section: str, detail: ErrorDetails, merged: Merged) -> Iterable[Mi
     if kind == "extra_forbidden":
         yield unknown(path, siblings(path, merged), merged)
     elif kind == "missing":
-        yield Mistake(".".join(path), "is missing", place(path[:-1], merged))
+        hint = choose("", SOURCES) if path == ("data", "source") else None
+        yield Mistake(".".join(path), "is missing", place(path[:-1], merged), hint)
     else:
         message, hint = words(detail, value)
         yield Mistake(".".join(path), message, place(path, merged), hint)
@@ -165,7 +166,11 @@ def words(detail: ErrorDetails, value: object) -> tuple[str, str | None]:
 
 def unknown(path: Path, known: Iterable[str], merged: Merged) -> Mistake:
     """Return the mistake of a key that does not exist."""
-    return Mistake(".".join(path), "is not known", place(path, merged), choose(path[-1], known))
+    elsewhere = KEYWORDS.get(path[-1]) or FLAGS.get(path[-1])
+    hint = choose(path[-1], known)
+    if elsewhere is not None and elsewhere[-1] not in known:
+        hint = f"did you mean `{'.'.join(elsewhere)}`? {hint}"
+    return Mistake(".".join(path), "is not known", place(path, merged), hint)
 
 
 def choose(name: str, known: Iterable[str]) -> str:
@@ -229,14 +234,13 @@ def cross_checks(parts: Mapping[str, Any], merged: Merged) -> Iterable[Mistake]:
     def mistake(path: str, message: str, hint: str | None = None) -> Mistake:
         return Mistake(path, message, place(tuple(path.split(".")), merged), hint)
 
-    if data is not None:
-        if data.source not in SOURCES and data.source != "own":
-            yield mistake(
-                "data.source", f"{shown(data.source)} is not known", choose(data.source, SOURCES)
-            )
-        if isinstance(data.augment, str) and data.augment not in LEVELS:
-            hint = choose(data.augment, LEVELS)
-            yield mistake("data.augment", f"{shown(data.augment)} is not a level", hint)
+    written = merged.values.get("data")
+    if isinstance(written, dict):  # looked at even where the rest of the section is wrong
+        source, level = written.get("source"), written.get("augment")
+        if isinstance(source, str) and source not in SOURCES and source != "own":
+            yield mistake("data.source", f"{shown(source)} is not known", choose(source, SOURCES))
+        if isinstance(level, str) and level not in LEVELS:
+            yield mistake("data.augment", f"{shown(level)} is not a level", choose(level, LEVELS))
     if train is not None and train.batch_size % train.accumulate:
         message = f"{train.accumulate} does not divide the batch of {train.batch_size}"
         yield mistake("train.accumulate", message)
@@ -254,5 +258,7 @@ def cross_checks(parts: Mapping[str, Any], merged: Merged) -> Iterable[Mistake]:
         marks = list(options.get("milestones", ()))
         if marks != sorted(set(marks)):
             yield mistake("schedule.milestones", f"must rise, got {shown(tuple(marks))}")
-        if options.get("rise_share", 0) + options.get("tail_share", 0) > 1:
-            yield mistake("schedule.rise_share", "and schedule.tail_share are more than the whole")
+        shares = options.get("rise_share", 0), options.get("tail_share", 0)
+        if sum(shares) > 1:
+            message = f"{shares[0]:g} and schedule.tail_share {shares[1]:g} add up to more than 1"
+            yield mistake("schedule.rise_share", message)

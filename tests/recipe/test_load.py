@@ -1,0 +1,118 @@
+"""Where a recipe's values come from, and what a changed name does to inherited ones."""
+
+import pytest
+from pydantic import ValidationError
+
+from convsmith.errors import RecipeError
+from convsmith.recipe.load import load_recipe
+from convsmith.recipe.presets import presets
+
+NAMES = [preset.name for preset in presets()]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_preset_loads_and_says_what_it_reached(name):
+    recipe = load_recipe(name).recipe
+    assert recipe.data.source in ("digits", "mnist", "fashion_mnist", "moons")
+    preset = next(preset for preset in presets() if preset.name == name)
+    assert preset.about
+    assert "%" in preset.reached
+    # a published accuracy belongs to one number format
+    assert recipe.train.precision != "auto"
+
+
+def test_later_sources_win(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("base: digits\nseed: 1\ntrain: {epochs: 2, batch_size: 2, log_every: 2}\n")
+
+    def values(**more):
+        recipe = load_recipe(path, **more).recipe
+        return recipe.seed, recipe.train.epochs, recipe.train.batch_size, recipe.train.log_every
+
+    flags = {"epochs": 3, "batch-size": 3, "seed": None}
+    sets = ["train.batch_size=4", "train.log_every=4", "train.log_every=5"]
+    assert values() == (1, 2, 2, 2)
+    assert values(flags=flags) == (1, 3, 3, 2)
+    assert values(flags=flags, sets=sets) == (1, 3, 4, 5)
+    keywords = {"batch_size": 6}
+    assert values(flags=flags, sets=sets, keywords=keywords) == (1, 3, 6, 5)
+    assert load_recipe(path).recipe.model.widths == (32, 64)  # the base's
+
+
+def test_the_short_names_of_python_lead_to_their_places():
+    keywords = {
+        "learning_rate": 0.5,
+        "weight_decay": 0.25,
+        "augmentation": "none",
+        "validation": 0.5,
+        "early_stopping": {"patience": 3},
+        "loss": "mse",
+        "ema": 0.9,
+    }
+    recipe = load_recipe("digits", keywords=keywords).recipe
+    assert recipe.optimizer.learning_rate == 0.5
+    assert recipe.optimizer.weight_decay == 0.25
+    assert recipe.data.augment == "none"
+    assert recipe.data.validation == 0.5
+    assert recipe.train.early_stopping.patience == 3
+    assert recipe.loss.name == "mse"
+    assert recipe.train.ema == 0.9
+
+
+def test_nothing_can_be_changed_afterwards():
+    recipe = load_recipe("digits").recipe
+    for part, name in ((recipe, "seed"), (recipe.train, "epochs"), (recipe.model, "dropout")):
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(part, name, 1)
+
+
+def test_a_new_model_drops_what_it_does_not_have_and_says_so():
+    loaded = load_recipe("digits", sets=["model.name=resnet_small"])
+    assert loaded.recipe.model.name == "resnet_small"
+    assert loaded.recipe.model.dropout == 0.2  # both have it
+    loaded = load_recipe("mnist", sets=["model.name=mlp"])
+    assert loaded.recipe.model.options == {"widths": (256, 128), "dropout": 0.5}
+    assert loaded.notes == ()
+    loaded = load_recipe("moons", sets=["model.name=vgg_bn"])
+    assert len(loaded.notes) == 1
+    assert "model.widths=[64, 32]" in loaded.notes[0]
+    assert "does not fit vgg_bn and is dropped" in loaded.notes[0]
+
+
+def test_a_new_optimizer_drops_and_warns_of_the_inherited_rate():
+    loaded = load_recipe("digits", sets=["optimizer.name=sgd"])
+    assert loaded.recipe.optimizer.learning_rate == 3e-3
+    assert loaded.notes == (
+        "optimizer.learning_rate=0.003 was chosen for adamw; sgd usually takes 0.1",
+    )
+    typed = load_recipe("digits", sets=["optimizer.name=sgd", "optimizer.learning_rate=0.1"])
+    assert typed.notes == ()
+
+
+def test_what_was_typed_is_never_dropped(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("base: digits\noptimizer: {name: sgd, beta1: 0.5}\n")
+    with pytest.raises(RecipeError, match=r"mine.yaml:2: optimizer.beta1: is not known"):
+        load_recipe(path)
+    with pytest.raises(RecipeError, match=r"optimizer.beta2: is not known"):
+        load_recipe("digits", sets=["optimizer.name=sgd", "optimizer.beta2=0.5"])
+
+
+def test_augmentation_is_replaced_whole_but_set_one_by_one(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("base: digits\ndata: {augment: {flip: 0.5}}\n")
+    assert load_recipe(path).recipe.data.augment.rotation == 0
+    one = load_recipe("digits", sets=["data.augment.rotation=5"]).recipe.data.augment
+    assert (one.crop, one.rotation) == (1, 5)
+
+
+def test_a_mapping_is_a_recipe():
+    loaded = load_recipe({"data": {"source": "digits"}, "model": {"name": "mlp", "widths": [3]}})
+    assert loaded.recipe.model.widths == (3,)
+    assert loaded.recipe.optimizer.name == "adam"
+    assert loaded.recipe.schedule.name == "constant"
+
+
+def test_on_nonfinite_may_be_one_word():
+    rule = load_recipe("digits", sets=["train.on_nonfinite=rollback"]).recipe.train.on_nonfinite
+    assert (rule.action, rule.rate_factor, rule.at_most) == ("rollback", 0.5, 3)
