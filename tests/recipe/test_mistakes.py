@@ -44,17 +44,19 @@ def test_mistakes_of_all_sources_come_together(monkeypatch, tmp_path):
         keywords={"epoch": 3, "max_steps": 0},
     )
     starts = [line.split(" — ")[0] for line in found]
-    assert sorted(starts) == [
-        "--batch-size: train.batch_size: must be at least 1, got 0",
-        "--lr: optimizer.learning_rate: must be greater than 0, got -1.0",
-        "--set model.widths=5: model.widths: must be a list, got 5",
-        "--set seed={: YAML: expected the node content, but found '<stream end>'",
-        "--set trian.epochs=3: trian: is not known",
-        "--set: oops: must be written path=value",
-        "keyword epoch: epoch: is not known",
-        "keyword max_steps: train.max_steps: must be at least 1, got 0",
-        "my.yaml:1: data.validation: must be less than 1, got 2",
-    ]
+    assert sorted(starts) == sorted(
+        [
+            "--batch-size: train.batch_size: must be at least 1, got 0",
+            "--lr: optimizer.learning_rate: must be greater than 0, got -1.0",
+            "--set model.widths=5: model.widths: must be a list, got 5",
+            "--set seed={: YAML: expected the node content, but found '<stream end>'",
+            "--set trian.epochs=3: trian: is not known",
+            "--set: oops: must be written path=value",
+            "keyword epoch: epoch: is not known",
+            "keyword max_steps: train.max_steps: must be at least 1, got 0",
+            "my.yaml:1: data.validation: must be less than 1, got 2",
+        ]
+    )
 
 
 @pytest.mark.parametrize(

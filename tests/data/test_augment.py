@@ -1,0 +1,113 @@
+"""Augmentation against torchvision, one image at a time; and drawn apart from applied."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as reference
+
+from convsmith.data.augment import LEVELS, Augment, affine
+from convsmith.data.images import Images, Source
+from convsmith.randomness import generator
+
+PIXELS = torch.randint(0, 256, (20, 3, 12, 16), dtype=torch.uint8)
+ALL = Augment(crop=2, flip=0.5, rotation=20, translation=0.1)
+
+
+def draw(augment, seed=0, count=20, size=(12, 16)):
+    return augment.draw(generator(seed, "test"), count, size)
+
+
+def test_no_strength_is_no_change():
+    augment = Augment()
+    drawn = draw(augment)
+    assert list(drawn) == [None] * 4
+    assert augment.apply(PIXELS, drawn) is PIXELS
+
+
+def test_a_crop_is_a_slice_of_the_padded_image():
+    augment = Augment(crop=3)
+    drawn = draw(augment)
+    found = augment.apply(PIXELS, drawn)
+    assert found.dtype == torch.uint8
+    padded = torch.nn.functional.pad(PIXELS, [3] * 4)
+    for index, (top, left) in enumerate(zip(drawn.top, drawn.left, strict=True)):
+        expected = padded[index, :, top : top + 12, left : left + 16]
+        assert torch.equal(found[index], expected)
+    assert set(drawn.top.tolist()) <= set(range(7))
+
+
+def test_a_flip_mirrors_the_chosen_images_only():
+    augment = Augment(flip=0.5)
+    drawn = draw(augment)
+    found = augment.apply(PIXELS, drawn)
+    assert 0 < drawn.flip.sum() < 20
+    for index, flipped in enumerate(drawn.flip):
+        expected = reference.horizontal_flip(PIXELS[index]) if flipped else PIXELS[index]
+        assert torch.equal(found[index], expected)
+
+
+@pytest.mark.parametrize("angle", [0.0, 7.0, -33.0, 90.0])
+@pytest.mark.parametrize("size", [(12, 12), (12, 16), (17, 9)])
+def test_a_rotation_is_torchvisions_whatever_the_proportions(angle, size):
+    images = torch.randint(0, 256, (2, 3, *size)).float()
+    matrices = affine(torch.full((2,), math.radians(angle)), torch.zeros(2, 2), size)
+    drawn = draw(Augment(rotation=1), count=2, size=size)
+    object.__setattr__(drawn, "matrices", matrices)
+    found = Augment(rotation=1).apply(images, drawn)
+    expected = reference.rotate(images, angle, InterpolationMode.BILINEAR)
+    # torchvision fills a pixel outside by a mask of its own: the rim may differ
+    inside = torch.ones(1, 1, *size)
+    inside = reference.rotate(inside, angle, InterpolationMode.BILINEAR) > 0.999
+    inside = inside.expand_as(found)
+    torch.testing.assert_close(found[inside], expected[inside], rtol=1e-3, atol=0.05)
+
+
+@pytest.mark.parametrize("shift", [(0, 3), (2, 0), (-4, 5)])
+def test_a_translation_by_whole_pixels_moves_whole_pixels(shift):
+    rows, columns = shift
+    images = torch.randint(0, 256, (1, 1, 12, 16)).float()
+    shifts = torch.tensor([[-2 * columns / 16], [-2 * rows / 12]])
+    drawn = draw(Augment(translation=0.1), count=1)
+    object.__setattr__(drawn, "matrices", affine(torch.zeros(1), shifts, (12, 16)))
+    found = Augment(translation=0.1).apply(images, drawn)
+    expected = reference.affine(images, 0, [columns, rows], 1, [0.0])
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=0.01)
+
+
+def test_strengths_are_limits_that_are_reached():
+    size = (100, 100)
+    matrices = Augment(rotation=30).draw(generator(0, "x"), 2000, size).matrices
+    angles = torch.atan2(matrices[:, 1, 0], matrices[:, 0, 0]).rad2deg()
+    assert angles.abs().max() <= 30.001
+    assert angles.max() > 29
+    assert angles.min() < -29
+    shifts = Augment(translation=0.2).draw(generator(0, "x"), 2000, size).matrices[:, :, 2] / 2
+    assert shifts.abs().max() <= 0.2001
+    assert shifts.max() > 0.19
+
+
+@given(start=st.integers(0, 20), stop=st.integers(0, 20), seed=st.integers(0, 5))
+def test_a_slice_of_what_was_drawn_gives_that_slice_of_the_result(start, stop, seed):
+    drawn, part = draw(ALL, seed), slice(start, stop)
+    whole = ALL.apply(PIXELS, drawn)
+    if start < stop:
+        torch.testing.assert_close(ALL.apply(PIXELS[part], drawn[part]), whole[part])
+
+
+def test_equal_generators_draw_alike_and_others_do_not():
+    first, again, other = draw(ALL), draw(ALL), draw(ALL, 1)
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+def test_a_level_flips_only_what_keeps_its_label():
+    images = Images(PIXELS, torch.zeros(20, dtype=torch.int64))
+    for mirrored in (True, False):
+        source = Source("x", ("a", "b"), images, images, mirrored=mirrored)
+        light = LEVELS["light"](source)
+        assert light == Augment(crop=1, flip=0.5 if mirrored else 0.0)
+        assert LEVELS["none"](source) == Augment()

@@ -1,0 +1,115 @@
+"""Networks: their published sizes, what fits, and torchvision's own."""
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from convsmith.errors import ModelError
+from convsmith.models import MODELS
+
+PUBLISHED = {
+    "digits_cnn": (1, 8, 10, 67_754),
+    "mnist_cnn": (1, 28, 10, 184_586),
+    "mnist_bn": (1, 28, 10, 391_370),
+    "compact_cnn": (3, 32, 10, 2_473_610),
+    "vgg_bn": (3, 32, 10, 3_841_610),
+    "resnet_small": (3, 32, 100, 11_220_132),
+    "resnet_wide3": (3, 32, 100, 11_072_164),
+}
+SMALLEST = {"digits_cnn": 4, "mnist_cnn": 16, "mnist_bn": 8, "compact_cnn": 8, "vgg_bn": 8}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_parameters_are_those_published(name):
+    channels, size, classes, parameters = PUBLISHED[name]
+    model = MODELS[name](classes, channels, (size, size))
+    assert sum(p.numel() for p in model.parameters()) == parameters
+
+
+@pytest.mark.parametrize(("name", "gmac"), [("resnet_small", 0.555), ("resnet_wide3", 1.612)])
+def test_multiply_adds_are_those_published(name, gmac):
+    model = MODELS[name](100, 3, (32, 32)).eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(torch.zeros(1, 3, 32, 32))
+    assert counter.get_total_flops() / 2 / 1e9 == pytest.approx(gmac, abs=5e-4)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (33, 21)])
+@pytest.mark.parametrize("name", MODELS)
+def test_channels_size_and_classes_are_arguments(name, size):
+    model = MODELS[name](7, 2, size).eval()
+    with torch.no_grad():
+        assert model(torch.randn(3, 2, *size)).shape == (3, 7)
+
+
+@pytest.mark.parametrize(("name", "smallest"), SMALLEST.items())
+def test_an_image_that_is_too_small_is_told_the_smallest_that_is_not(name, smallest):
+    model = MODELS[name](3, 1, (smallest, smallest)).eval()
+    assert model(torch.zeros(1, 1, smallest, smallest)).shape == (1, 3)
+    for size in ((smallest - 1, smallest), (smallest, smallest - 1)):
+        with pytest.raises(ModelError, match=f"at least {smallest}x{smallest}"):
+            MODELS[name](3, 1, size)
+
+
+@pytest.mark.parametrize("name", ["resnet_small", "resnet_wide3", "mlp"])
+def test_the_others_take_a_single_pixel(name):
+    model = MODELS[name](3, 1, (1, 1)).eval()
+    assert model(torch.zeros(2, 1, 1, 1)).shape == (2, 3)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_bf16_and_channels_last_train(name):
+    model = MODELS[name](4, 3, (16, 16)).to(memory_format=torch.channels_last)
+    images = torch.randn(4, 3, 16, 16).to(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model(images)
+    nn.functional.cross_entropy(logits.float(), torch.arange(4)).backward()
+    for parameter_name, parameter in model.named_parameters():
+        assert torch.isfinite(parameter.grad).all(), parameter_name
+        assert parameter.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_layouts_agree(name):
+    model = MODELS[name](4, 3, (16, 16)).eval()
+    images = torch.randn(2, 3, 16, 16)
+    with torch.no_grad():
+        plain = model(images)
+        last = model.to(memory_format=torch.channels_last)(
+            images.contiguous(memory_format=torch.channels_last)
+        )
+    torch.testing.assert_close(plain, last, rtol=1e-4, atol=1e-4)
+
+
+def test_resnet_small_computes_what_torchvisions_resnet18_does_with_a_small_stem():
+    ours = MODELS["resnet_small"](100, 3, (32, 32)).eval()
+    theirs = torchvision.models.resnet18(num_classes=100).eval()
+    theirs.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+    theirs.maxpool = nn.Identity()
+    for mine, other in zip(ours.state_dict().values(), theirs.state_dict().values(), strict=True):
+        other.copy_(mine)
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(images), theirs(images), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_dropout_is_where_it_is_asked_for_and_off_in_evaluation(name):
+    torch.manual_seed(0)
+    options = {"block_dropout": 0.5} if name == "resnet_wide3" else {}
+    model = MODELS[name](4, 1, (16, 16), dropout=0.5, **options)
+    images = torch.randn(8, 1, 16, 16)
+    assert not torch.equal(model(images), model(images))
+    model.eval()
+    assert torch.equal(model(images), model(images))
+
+
+def test_resnet_wide3_drops_whole_channels_between_its_convolutions():
+    model = MODELS["resnet_wide3"](4, 1, (16, 16), block_dropout=0.5)
+    seen = []
+    model.stage1[0].dropout.register_forward_hook(lambda _, __, out: seen.append(out))
+    model(torch.rand(8, 1, 16, 16))
+    dead = (seen[0] == 0).all(dim=(2, 3))
+    assert 0.3 < dead.double().mean() < 0.8
