@@ -116,3 +116,10 @@ def test_a_mapping_is_a_recipe():
 def test_on_nonfinite_may_be_one_word():
     rule = load_recipe("digits", sets=["train.on_nonfinite=rollback"]).recipe.train.on_nonfinite
     assert (rule.action, rule.rate_factor, rule.at_most) == ("rollback", 0.5, 3)
+
+
+def test_an_option_can_be_set_without_naming_what_is_the_default():
+    source = {"data": {"source": "digits"}, "model": "mlp", "optimizer": {"beta1": 0.5}}
+    recipe = load_recipe(source, flags={"lr": 0.25}).recipe
+    assert (recipe.optimizer.name, recipe.optimizer.learning_rate) == ("adam", 0.25)
+    assert recipe.optimizer.beta1 == 0.5

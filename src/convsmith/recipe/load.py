@@ -9,6 +9,7 @@ from convsmith.errors import Mistake, RecipeError
 from convsmith.recipe.layers import (
     FLAGS,
     KEYWORDS,
+    NAMED,
     Merged,
     lay,
     note_places,
@@ -52,6 +53,7 @@ def load_recipe(
         RecipeError: with all mistakes of all sources.
     """
     merged = Merged()
+    lay(merged, default_names(), inherited=True)
     for layer, inherited in base_layers(source):
         lay(merged, layer, inherited=inherited)
     flags_layer = options_layer(flags or {}, FLAGS, "--{}", merged.mistakes)
@@ -60,6 +62,12 @@ def load_recipe(
     lay(merged, options_layer(keywords or {}, KEYWORDS, "keyword {}", merged.mistakes))
     recipe = validate(merged)
     return Loaded(recipe, tuple(merged.notes))
+
+
+def default_names() -> Layer:
+    """Return the names that sections have by default, so that their options can be set alone."""
+    fields = {key: Recipe.model_fields[key] for key in NAMED}
+    return Layer({key: field.default for key, field in fields.items() if not field.is_required()})
 
 
 def base_layers(
