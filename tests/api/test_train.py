@@ -317,6 +317,13 @@ def test_ones_own_run_cannot_be_evaluated_without_its_data(tmp_path):
         convsmith.evaluate(run.path)
 
 
+def test_a_class_without_a_test_image_does_not_spoil_the_results(tmp_path):
+    images, labels = torch.zeros(40, 1, 4, 4, dtype=torch.uint8), torch.arange(40) % 2
+    data = convsmith.own_source((images, labels), (images[::2], labels[::2]))
+    run = small(tmp_path, model="mlp", data=data, max_steps=1)
+    assert 0 <= run.results.per_class.min <= 1
+
+
 def test_nothing_to_train_is_one_clear_error():
     with pytest.raises(UserError, match="say what to train"):
         convsmith.train()

@@ -1,12 +1,12 @@
 """``convsmith evaluate``."""
 
-import json
-from dataclasses import asdict
+import math
 from typing import Any
 
 import click
 
 from convsmith.cli import options
+from convsmith.cli.output import print_json
 
 __all__ = ["command"]
 
@@ -29,7 +29,7 @@ def command(run: str, split: Any, runs: str | None, data_root: str | None, as_js
 
     found = evaluate(run, split=split, runs=runs, data_root=data_root)
     if as_json:
-        print(json.dumps(asdict(found)))
+        print_json(found)
         return
     score = found.score
     print(
@@ -38,4 +38,5 @@ def command(run: str, split: Any, runs: str | None, data_root: str | None, as_js
     )
     width = max(map(len, found.per_class))
     for name, accuracy in sorted(found.per_class.items(), key=lambda item: item[1]):
-        print(f"  {name:<{width}}  {accuracy:7.2%}")
+        shown = "no image" if math.isnan(accuracy) else f"{accuracy:7.2%}"
+        print(f"  {name:<{width}}  {shown}")

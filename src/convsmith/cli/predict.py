@@ -1,11 +1,9 @@
 """``convsmith predict``."""
 
-import json
-from dataclasses import asdict
-
 import click
 
 from convsmith.cli import options
+from convsmith.cli.output import print_json
 
 __all__ = ["command"]
 
@@ -24,7 +22,7 @@ def command(run: str, images: tuple[str, ...], top: int, runs: str | None, as_js
 
     predictions = predict(run, images, top=top, runs=runs)
     if as_json:
-        print(json.dumps({"predictions": [asdict(each) for each in predictions]}))
+        print_json({"predictions": predictions})
         return
     for prediction in predictions:
         print(prediction.image)

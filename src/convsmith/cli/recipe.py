@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from convsmith.cli import options
+from convsmith.cli.output import print_json
 
 __all__ = ["command"]
 
@@ -28,7 +29,7 @@ def show(name: str, sets: tuple[str, ...], as_json: bool, **given: Any) -> None:
     for note in shown.notes:
         print(f"note: {note}", file=sys.stderr)
     if as_json:
-        print(json.dumps({"recipe": shown.recipe, "notes": shown.notes}))
+        print_json({"recipe": shown.recipe, "notes": shown.notes})
     else:
         print(shown.yaml, end="")
 

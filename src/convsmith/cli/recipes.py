@@ -1,12 +1,10 @@
 """``convsmith recipes``."""
 
-import json
-from dataclasses import asdict
-
 import click
 
 from convsmith.api.recipes import recipes
 from convsmith.cli import options
+from convsmith.cli.output import print_json
 
 __all__ = ["command"]
 
@@ -17,7 +15,7 @@ def command(as_json: bool) -> None:
     """List the presets: what they are for, and the test accuracy that each reached."""
     found = recipes()
     if as_json:
-        print(json.dumps({"recipes": [asdict(preset) for preset in found]}))
+        print_json({"recipes": found})
         return
     width = max(len(preset.name) for preset in found)
     for preset in found:

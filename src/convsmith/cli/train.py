@@ -1,11 +1,11 @@
 """``convsmith train``."""
 
-import json
 from typing import Any
 
 import click
 
 from convsmith.cli import options
+from convsmith.cli.output import print_json
 
 __all__ = ["command"]
 
@@ -60,7 +60,7 @@ def command(
     )
     results = run.results
     if as_json:
-        print(json.dumps(results.to_dict()))
+        print_json(results)
         return
     test = results.test
     noun = "epoch" if results.epochs == 1 else "epochs"

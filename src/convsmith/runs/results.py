@@ -1,5 +1,6 @@
 """The results of a finished run: what ``results.json`` holds and ``train --json`` prints."""
 
+import math
 from dataclasses import asdict, dataclass
 from statistics import fmean, pstdev
 from typing import Any, Self
@@ -29,7 +30,8 @@ class PerClass:
     @classmethod
     def of(cls, accuracies: tuple[float, ...]) -> Self:
         """Summarise one accuracy a class; classes without an image are not in it."""
-        return cls(fmean(accuracies), pstdev(accuracies), min(accuracies), max(accuracies))
+        seen = [accuracy for accuracy in accuracies if not math.isnan(accuracy)]
+        return cls(fmean(seen), pstdev(seen), min(seen), max(seen))
 
 
 @dataclass(frozen=True)
