@@ -218,6 +218,21 @@ def test_the_number_of_threads_is_restored(monkeypatch, tmp_path):
     assert torch.get_num_threads() == 2
 
 
+@pytest.mark.parametrize("content", ["{}", "[]", "{", '{"classes": 3, "test": 4}'])
+def test_files_that_somebody_changed_are_named(finished, tmp_path, content):
+    run = tmp_path / "run"
+    shutil.copytree(finished.path, run)
+    for name in ("results.json", "model.json", "environment.json"):
+        (run / name).write_text(content)
+    for name, use in (
+        ("results.json", lambda: convsmith.open_run(run).results),
+        ("model.json", lambda: convsmith.load(run)),
+        ("environment.json", lambda: convsmith.evaluate(run)),
+    ):
+        with pytest.raises(RunError, match=name):
+            use()
+
+
 def test_a_resume_takes_no_recipe(finished):
     for given in ({"epochs": 5}, {"recipe": "digits"}, {"name": "x"}, {"model": "mlp"}):
         with pytest.raises(UserError, match="keeps its recipe"):

@@ -39,6 +39,7 @@ class Session:
     journal: Journal
     progress: Progress
     clock: StepClock
+    resume: str  # the command that goes on with this run
     started: float = field(default_factory=time.perf_counter)
     saved_step: int = -1
     saved_at: float = field(default_factory=time.perf_counter)
@@ -95,7 +96,7 @@ def consume(session: Session, request: StopRequest) -> None:
             pace = PaceKeeper(session)
         if request.signal_number is not None:
             checkpoint(session)
-            raise Interrupted(request.signal_number, f"convsmith train --resume {session.run.path}")
+            raise Interrupted(request.signal_number, session.resume)
 
 
 class PaceKeeper:

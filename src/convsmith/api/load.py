@@ -103,7 +103,7 @@ def load(
         CheckpointError: its weights are damaged.
     """
     folder = open_run(run, runs).folder
-    card = ModelCard.from_dict(folder.read_json(folder.model))
+    card = folder.read_as(folder.model, ModelCard.from_dict)
     if module is None:
         if card.name is None:
             raise UserError(f"{folder.path} trained a network of your own: pass it as `module=`")

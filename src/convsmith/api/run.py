@@ -58,7 +58,7 @@ class Run:
         Raises:
             RunError: the run has not finished.
         """
-        return Results.from_dict(self.folder.read_json(self.folder.results))
+        return self.folder.read_as(self.folder.results, Results.from_dict)
 
 
 def open_run(path: str | os.PathLike[str], runs: str | os.PathLike[str] | None = None) -> Run:

@@ -209,12 +209,21 @@ def run_session(
             journal=journal,
             progress=choose_progress(places.progress),
             clock=StepClock(device),
+            resume=resume_command(run, places),
         )
         if restore_newest(session):
             session.say(f"going on at step {session.state.step} of {job.total_steps}")
         drive(session)
         finish(session, parts, card(recipe, parts, own))
     return run
+
+
+def resume_command(run: Run, places: Places) -> str:
+    """Return what to type to go on with a run that was stopped."""
+    words = ["convsmith", "train", "--resume", str(run.path)]
+    if places.data_root is not None:
+        words += ["--data-root", os.fspath(places.data_root)]
+    return shlex.join(words)
 
 
 def card(recipe: Recipe, parts: Parts, own: Own) -> ModelCard:

@@ -19,14 +19,16 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from convsmith.errors import RunError, did_you_mean
 
 __all__ = ["FORMAT", "RunFolder", "find_runs_folder", "write_atomically"]
+
+T = TypeVar("T")
 
 FORMAT = 1
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -137,6 +139,18 @@ class RunFolder:
         if not isinstance(value, dict):
             raise RunError(f"{path} is not a JSON object")
         return value
+
+    def read_as(self, path: Path, make: Callable[[dict[str, Any]], T]) -> T:
+        """Read one of the run's JSON files into an object.
+
+        Raises:
+            RunError: it is not there, or lacks what the object needs.
+        """
+        values = self.read_json(path)
+        try:
+            return make(values)
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunError(f"{path} is not as convsmith wrote it: {error!r}") from error
 
 
 def claim(draft: Path, runs: Path, base: str, name: str | None) -> Path:
