@@ -5,6 +5,8 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter
 
+from convsmith.recipe.layers import NAMED
+from convsmith.recipe.presets import HEADER
 from convsmith.recipe.reader import scalar
 from convsmith.recipe.schema import Recipe
 
@@ -31,8 +33,24 @@ def to_yaml(recipe: Recipe) -> str:
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the JSON schema of a resolved recipe."""
-    return TypeAdapter(Recipe).json_schema() | {
+    """Return the JSON schema of recipe files as people write them.
+
+    Nothing is required, since a ``base`` may say it; a section may be just a name.
+    """
+    schema = TypeAdapter(Recipe).json_schema()
+    schema.pop("required")
+    for definition in schema["$defs"].values():
+        definition.pop("required", None)
+    for section, known in NAMED.items():
+        union = schema["properties"][section]
+        union.pop("discriminator")  # of a name that may be missing
+        union["anyOf"] = [{"enum": list(known)}, *union.pop("oneOf")]
+    rule = schema["$defs"]["Train"]["properties"]["on_nonfinite"]
+    actions = schema["$defs"]["OnNonFinite"]["properties"]["action"]["enum"]
+    rule["anyOf"] = [{"enum": actions}, {"$ref": rule.pop("$ref")}]
+    text = {"type": "string"}
+    schema["properties"] |= dict.fromkeys(("base", *HEADER), text)
+    return schema | {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "convsmith recipe",
     }
