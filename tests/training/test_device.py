@@ -1,5 +1,7 @@
 """Which device is chosen and how it is set up, on stubbed GPUs: no machine here has one."""
 
+import os
+
 import pytest
 import torch
 
@@ -107,18 +109,43 @@ def test_a_precision_that_is_asked_for_is_not_second_guessed(gpus):
     assert precision_auto.candidates(CUDA, "fp16", "contiguous")[0] == [("fp16", "contiguous")]
 
 
-@pytest.mark.parametrize("deterministic", [True, False])
-def test_cudnn_searches_for_the_fastest_algorithm_unless_determinism_is_wanted(
-    monkeypatch, deterministic
-):
-    chosen = []
-    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+@pytest.fixture
+def switches(monkeypatch):
+    """Record what is told to a GPU."""
+    told = {}
+    monkeypatch.setattr(torch.cuda, "set_device", lambda d: told.update(device=d))
+    monkeypatch.setattr(
+        torch.cuda, "set_per_process_memory_fraction", lambda f, d: told.update(share=(f, d))
+    )
+    monkeypatch.setattr(
+        torch,
+        "use_deterministic_algorithms",
+        lambda mode, *, warn_only: told.update(deterministic=mode),
+    )
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")  # so that it is undone afterwards
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    return told
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_the_fastest_algorithm_is_looked_for_unless_determinism_is_wanted(switches, deterministic):
     configure(CUDA, deterministic=deterministic, fixed_size=True)
-    assert chosen == [CUDA]
+    assert switches == {"device": CUDA, "deterministic": deterministic}
     assert torch.backends.cudnn.deterministic is deterministic
     assert torch.backends.cudnn.benchmark is not deterministic
+    assert ("CUBLAS_WORKSPACE_CONFIG" in os.environ) is deterministic
+
+
+def test_changing_sizes_are_not_searched_for(switches):
+    configure(CUDA, deterministic=False, fixed_size=False)
+    assert torch.backends.cudnn.benchmark is False
+
+
+def test_a_share_of_the_memory_is_all_that_is_taken(switches):
+    configure(CUDA, deterministic=True, fixed_size=True, memory_fraction=0.8)
+    assert switches["share"] == (0.8, CUDA)
 
 
 def test_a_cpu_is_left_as_it_is(monkeypatch):

@@ -12,10 +12,10 @@ from convsmith.api.run import open_run
 from convsmith.data import find_root, load_source
 from convsmith.data.images import Source
 from convsmith.errors import UserError
-from convsmith.recipe.build import LAYOUTS, build_loss, build_model, eval_batches
+from convsmith.recipe.build import LAYOUTS, build_loss, build_model, eval_batches, set_up
 from convsmith.recipe.build import split as split_source
 from convsmith.runs.results import Score
-from convsmith.training.device import configure, resolve_device
+from convsmith.training.device import resolve_device
 from convsmith.training.evaluate import evaluate as measure
 from convsmith.training.precision import make_precision
 from convsmith.training.snapshot import load_weights
@@ -63,7 +63,7 @@ def evaluate(
     weights = read_weights(opened.folder)
     torch.set_num_threads(opened.environment["exact"]["threads"])
     device = resolve_device(recipe.train.device)
-    configure(device, deterministic=recipe.train.deterministic, fixed_size=True)
+    set_up(device, recipe)
     source = data if data is not None else load_source(recipe.data.source, find_root(data_root))
     parts = split_source(recipe, source)
     batches = eval_batches(recipe, parts, split, device)

@@ -19,7 +19,7 @@ from convsmith.api.run import Run, open_run
 from convsmith.data import find_root, load_source
 from convsmith.data.images import Source
 from convsmith.errors import ResumeError, UserError
-from convsmith.recipe.build import Parts, build_job, build_model, build_state, split
+from convsmith.recipe.build import Parts, build_job, build_model, build_state, set_up, split
 from convsmith.recipe.load import load_recipe
 from convsmith.recipe.resolve import resolve
 from convsmith.recipe.schema import Recipe
@@ -29,7 +29,7 @@ from convsmith.runs.folder import RunFolder, find_runs_folder
 from convsmith.runs.journal import Journal
 from convsmith.runs.model_card import ModelCard
 from convsmith.training.clock import StepClock
-from convsmith.training.device import configure, resolve_device
+from convsmith.training.device import resolve_device
 from convsmith.training.memory import keep_freed_memory
 from convsmith.training.snapshot import load_weights
 
@@ -131,7 +131,7 @@ def start_run(
     device = resolve_device(recipe.train.device)
     keep_freed_memory()
     source, parts, model = assemble(recipe, own, places)
-    configure(device, deterministic=recipe.train.deterministic, fixed_size=True)
+    set_up(device, recipe)
     if start_from is not None:
         begin_with(model, start_from, places)
     resolved, resolution = resolve(recipe, source, parts, device, lambda: copy.deepcopy(model))
@@ -161,7 +161,7 @@ def resume_run(path: PathLike, own: Own, places: Places, *, inexact: bool) -> Ru
         device = resolve_device(recipe.train.device)
         keep_freed_memory()
         source, parts, model = assemble(recipe, own, places)
-        configure(device, deterministic=recipe.train.deterministic, fixed_size=True)
+        set_up(device, recipe)
         changed = differences(stored, describe(device, parts.digest(), None))
         if changed and not inexact:
             raise ResumeError(

@@ -14,6 +14,7 @@ from convsmith.data.split import stratified_split
 from convsmith.models import MODELS
 from convsmith.randomness import derive
 from convsmith.recipe.schema import Recipe
+from convsmith.training.device import configure
 from convsmith.training.ema import Ema
 from convsmith.training.job import Job, State
 from convsmith.training.losses import LOSSES, Loss
@@ -32,6 +33,7 @@ __all__ = [
     "build_state",
     "eval_batches",
     "keeps_best",
+    "set_up",
     "split",
 ]
 
@@ -69,6 +71,16 @@ def split(recipe: Recipe, source: Source) -> Parts:
         kept, held_out = stratified_split(train.labels, recipe.data.validation, recipe.seed)
         train, validation = source.train.select(kept), source.train.select(held_out)
     return Parts(source.classes, train, validation, source.test, Normalise.measure(train))
+
+
+def set_up(device: torch.device, recipe: Recipe) -> None:
+    """Set a GPU up as the recipe says; the images of a run all have one size."""
+    configure(
+        device,
+        deterministic=recipe.train.deterministic,
+        fixed_size=True,
+        memory_fraction=recipe.train.memory_fraction,
+    )
 
 
 def build_model(

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 from pydantic import Field, Strict, create_model, model_validator
 
 from convsmith.bounds import Count, Fraction, NonNegative, Positive
@@ -85,6 +85,9 @@ class Train(Frozen):
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     deterministic: bool = Field(True, description="On a GPU, only deterministic algorithms.")
+    memory_fraction: Annotated[float, Gt(0), Le(1)] | None = Field(
+        None, description="The share of a GPU's memory that may be used."
+    )
     clip_norm: Positive | None = Field(None, description="The largest 2-norm of the gradient.")
     ema: Fraction | None = Field(None, description="The decay of the weights' moving average.")
     keep: Literal["auto", "best", "last"] = Field(

@@ -1,5 +1,7 @@
 """Choosing a device and setting it up. The only file that knows cuDNN's switches."""
 
+import os
+
 import torch
 
 from convsmith.errors import DeviceError
@@ -64,11 +66,29 @@ def unsupported(index: int) -> str:
     return f"this PyTorch has no code for {name} (sm_{major}{minor}; built for {' '.join(built)})"
 
 
-def configure(device: torch.device, *, deterministic: bool, fixed_size: bool) -> None:
-    """Set cuDNN up: its fastest algorithm for a fixed image size, or only deterministic ones."""
+def configure(
+    device: torch.device,
+    *,
+    deterministic: bool,
+    fixed_size: bool,
+    memory_fraction: float | None = None,
+) -> None:
+    """Set a GPU up; on a CPU there is nothing to do.
+
+    Args:
+        device: the one that will be used.
+        deterministic: choose algorithms that give the same bits every time, where there are any.
+        fixed_size: otherwise let cuDNN try which is fastest, which pays if the size never changes.
+        memory_fraction: the share of the GPU's memory that this process may take.
+    """
     if device.type != "cuda":
         return
     torch.cuda.set_device(device)
+    if memory_fraction is not None:
+        torch.cuda.set_per_process_memory_fraction(memory_fraction, device)
+    if deterministic:  # cuBLAS reads this when it starts; see torch.use_deterministic_algorithms
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(deterministic, warn_only=True)
     torch.backends.cudnn.deterministic = deterministic
     torch.backends.cudnn.benchmark = fixed_size and not deterministic
 
