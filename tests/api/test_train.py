@@ -218,6 +218,16 @@ def test_the_number_of_threads_is_restored(monkeypatch, tmp_path):
     assert torch.get_num_threads() == 2
 
 
+def test_a_recipe_that_was_changed_is_another_run(monkeypatch, tmp_path):
+    run = stopped_at(monkeypatch, tmp_path, 3)
+    text = (run / "recipe.yaml").read_text()
+    (run / "recipe.yaml").write_text(text.replace("epochs: 3", "epochs: 4"))
+    with pytest.raises(ResumeError, match="the recipe was"):
+        resume(run)
+    (run / "recipe.yaml").write_text("# a remark\n" + text)
+    assert resume(run).results.epochs == 3
+
+
 @pytest.mark.parametrize("content", ["{}", "[]", "{", '{"classes": 3, "test": 4}'])
 def test_files_that_somebody_changed_are_named(finished, tmp_path, content):
     run = tmp_path / "run"
@@ -253,7 +263,7 @@ def test_a_warm_start_begins_with_the_other_runs_weights(finished, tmp_path):
 
 
 def test_a_warm_start_from_another_shape_is_refused(finished, tmp_path):
-    with pytest.raises(CheckpointError, match="do not fit"):
+    with pytest.raises(UserError, match="do not fit"):
         small(tmp_path, start_from=finished.path, recipe="digits")
 
 

@@ -225,7 +225,10 @@ def restore_newest(session: Session) -> bool:
         session.saved_step, session.started = session.state.step, time.perf_counter()
         return True
     if folders:
-        raise CheckpointError(f"every checkpoint in {session.run.checkpoints} is damaged")
+        raise CheckpointError(
+            f"every checkpoint in {session.run.checkpoints} is damaged; "
+            f"to start anew: convsmith train {session.run.recipe}"
+        )
     session.journal.cut(0)
     return False
 

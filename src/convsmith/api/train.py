@@ -18,7 +18,7 @@ from convsmith.api.progress import ProgressKind, choose_progress
 from convsmith.api.run import Run, open_run
 from convsmith.data import find_root, load_source
 from convsmith.data.images import Source
-from convsmith.errors import ResumeError, UserError
+from convsmith.errors import CheckpointError, ResumeError, UserError
 from convsmith.recipe.build import Parts, build_job, build_model, build_state, set_up, split
 from convsmith.recipe.load import load_recipe
 from convsmith.recipe.resolve import resolve
@@ -140,9 +140,10 @@ def start_run(
     command = (
         shlex.join(["convsmith", *sys.argv[1:]]) if sys.argv[0].endswith("convsmith") else None
     )
-    environment = describe(device, parts.digest(), command)
+    recipe_text = to_yaml(resolved)
+    environment = describe(device, parts.digest(), recipe_text, command)
     folder = RunFolder.create(
-        find_runs_folder(places.runs), names[0], to_yaml(resolved), environment, names[1]
+        find_runs_folder(places.runs), names[0], recipe_text, environment, names[1]
     )
     with folder.locked():
         return run_session(Run(folder), resolved, (source, parts, model), device, own, places)
@@ -162,7 +163,7 @@ def resume_run(path: PathLike, own: Own, places: Places, *, inexact: bool) -> Ru
         keep_freed_memory()
         source, parts, model = assemble(recipe, own, places)
         set_up(device, recipe)
-        changed = differences(stored, describe(device, parts.digest(), None))
+        changed = differences(stored, describe(device, parts.digest(), to_yaml(recipe), None))
         if changed and not inexact:
             raise ResumeError(
                 f"{run.path} cannot go on bit for bit here: {'; '.join(changed)} "
@@ -186,7 +187,10 @@ def assemble(recipe: Recipe, own: Own, places: Places) -> tuple[Source, Parts, n
 def begin_with(model: nn.Module, start_from: PathLike, places: Places) -> None:
     """Copy a finished run's weights into a new network of the same shape."""
     weights = read_weights(open_run(start_from, places.runs).folder)
-    load_weights(model.state_dict(), weights)
+    try:
+        load_weights(model.state_dict(), weights)
+    except CheckpointError as error:
+        raise UserError(f"--from {start_from}: {error}; give the same network") from error
 
 
 def run_session(

@@ -1,5 +1,6 @@
 """What a run's exact numbers depend on besides its recipe, and whether it is the same now."""
 
+import hashlib
 import os
 import platform
 import re
@@ -30,10 +31,13 @@ LABELS = {
     "device": "the device",
     "threads": "the number of threads",
     "data": "the training images",
+    "recipe": "the recipe",
 }
 
 
-def describe(device: torch.device, data_digest: str, command: str | None) -> dict[str, Any]:
+def describe(
+    device: torch.device, data_digest: str, recipe: str, command: str | None
+) -> dict[str, Any]:
     """Return the environment of a run that starts now on ``device``."""
     return {
         "exact": {
@@ -48,6 +52,7 @@ def describe(device: torch.device, data_digest: str, command: str | None) -> dic
             "device": device_name(device),
             "threads": torch.get_num_threads(),
             "data": data_digest,
+            "recipe": hashlib.blake2b(recipe.encode(), digest_size=16).hexdigest(),
         },
         "python": platform.python_version(),
         "platform": platform.platform(),
