@@ -41,7 +41,7 @@ class Session:
     clock: StepClock
     resume: str  # the command that goes on with this run
     started: float = field(default_factory=time.perf_counter)
-    saved_step: int = -1
+    saved: tuple[int, int] | None = None  # the step and epochs done of the newest checkpoint
     saved_at: float = field(default_factory=time.perf_counter)
 
     def say(self, text: str) -> None:
@@ -66,7 +66,7 @@ def drive(session: Session) -> None:
     session.progress.begin(outlook)
     try:
         with stop_requests() as request:
-            if session.saved_step < 0:
+            if session.saved is None:
                 checkpoint(session)
             while True:
                 try:
@@ -74,7 +74,7 @@ def drive(session: Session) -> None:
                     break
                 except NonFiniteError as error:
                     recover(session, error)
-        if session.saved_step != state.step:
+        if session.saved != (state.step, state.epoch):
             checkpoint(session)
     finally:
         session.progress.end()
@@ -199,7 +199,7 @@ def checkpoint(session: Session) -> None:
     fields["metrics_bytes"] = session.journal.flushed_size()
     save_checkpoint(session.run.checkpoints, state.step, tensors, fields)
     prune(session.run.checkpoints, session.recipe.train.checkpoint.keep)
-    session.saved_step, session.saved_at = state.step, time.perf_counter()
+    session.saved, session.saved_at = (state.step, state.epoch), time.perf_counter()
 
 
 def restore_newest(session: Session) -> bool:
@@ -222,7 +222,8 @@ def restore_newest(session: Session) -> bool:
             continue
         delete_after(session.run.checkpoints, session.state.step)
         session.journal.cut(fields["metrics_bytes"])
-        session.saved_step, session.started = session.state.step, time.perf_counter()
+        session.saved = session.state.step, session.state.epoch
+        session.started = time.perf_counter()
         return True
     if folders:
         raise CheckpointError(
