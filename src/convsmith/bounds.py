@@ -10,8 +10,8 @@ Count = Annotated[int, Ge(1)]
 Whole = Annotated[int, Ge(0)]
 """A whole number, at least 0."""
 
-Positive = Annotated[float, Gt(0)]
-"""A number above 0."""
+Positive = Annotated[float, Gt(0), Le(1e30)]
+"""A number above 0 that float32 holds, with room for a product."""
 
 NonNegative = Annotated[float, Ge(0)]
 """A number that is 0 or more."""

@@ -349,6 +349,13 @@ def test_a_class_without_a_test_image_does_not_spoil_the_results(tmp_path):
     assert 0 <= run.results.per_class.min <= 1
 
 
+def test_a_mistake_that_only_the_data_shows_leaves_no_run_behind(tmp_path):
+    recipe = SMALL | {"loss": {"name": "cross_entropy", "class_weights": (1.0, 2.0)}}
+    with pytest.raises(UserError, match="2 weights for 10 classes"):
+        small(tmp_path, recipe=recipe)
+    assert not (tmp_path / "run").exists()
+
+
 def test_nothing_to_train_is_one_clear_error():
     with pytest.raises(UserError, match="say what to train"):
         convsmith.train()

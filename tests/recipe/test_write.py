@@ -30,7 +30,7 @@ RECIPES = st.fixed_dictionaries(
         "optimizer": st.fixed_dictionaries(
             {
                 "name": st.sampled_from(sorted(OPTIMIZERS)),
-                "learning_rate": st.floats(1e-300, 1e300),
+                "learning_rate": st.floats(1e-300, 1e30),
                 "weight_decay": st.floats(0, 1),
             }
         ),

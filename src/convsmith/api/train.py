@@ -19,7 +19,15 @@ from convsmith.api.run import Run, open_run
 from convsmith.data import find_root, load_source
 from convsmith.data.images import Source
 from convsmith.errors import CheckpointError, ResumeError, UserError
-from convsmith.recipe.build import Parts, build_job, build_model, build_state, set_up, split
+from convsmith.recipe.build import (
+    Parts,
+    build_job,
+    build_loss,
+    build_model,
+    build_state,
+    set_up,
+    split,
+)
 from convsmith.recipe.load import load_recipe
 from convsmith.recipe.resolve import resolve
 from convsmith.recipe.schema import Recipe
@@ -131,6 +139,7 @@ def start_run(
     device = resolve_device(recipe.train.device)
     keep_freed_memory()
     source, parts, model = assemble(recipe, own, places)
+    build_loss(recipe, len(parts.classes))  # its mistakes show before a run folder is made
     set_up(device, recipe)
     if start_from is not None:
         begin_with(model, start_from, places)

@@ -11,6 +11,7 @@ from convsmith.data.batches import EvalBatches, TrainBatches
 from convsmith.data.images import Images, Source
 from convsmith.data.normalise import Normalise
 from convsmith.data.split import stratified_split
+from convsmith.errors import ModelError
 from convsmith.models import MODELS
 from convsmith.randomness import derive
 from convsmith.recipe.schema import Recipe
@@ -89,11 +90,16 @@ def build_model(
     """Build the recipe's network with the weights that its seed gives.
 
     Raises:
-        ModelError: the network does not fit this image size.
+        ModelError: the network does not fit this image size, or the memory.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(recipe.seed, "initial weights"))
-        return MODELS[recipe.model.name](classes, channels, image_size, **recipe.model.options)
+        try:
+            return MODELS[recipe.model.name](classes, channels, image_size, **recipe.model.options)
+        except RuntimeError as error:
+            if "allocate memory" not in str(error):
+                raise
+            raise ModelError(f"{recipe.model.name} as asked for does not fit in memory") from error
 
 
 def augmentation(recipe: Recipe, source: Source) -> Augment:

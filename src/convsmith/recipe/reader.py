@@ -139,7 +139,7 @@ def scalar(text: str) -> Any:
     """Return what a plain word means in YAML 1.2's core schema."""
     if text.lower() in WORDS and text in (text.lower(), text.capitalize(), text.upper()):
         return WORDS[text.lower()]
-    if INTEGER.fullmatch(text):
+    if INTEGER.fullmatch(text) and len(text) <= 40:  # longer stays text, and no number
         return int(text)
     if FLOAT.fullmatch(text):
         return float(text)

@@ -31,7 +31,7 @@ __all__ = ["FORMAT", "RunFolder", "find_runs_folder", "write_atomically"]
 T = TypeVar("T")
 
 FORMAT = 1
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def find_runs_folder(option: str | os.PathLike[str] | None = None) -> Path:
@@ -65,7 +65,9 @@ class RunFolder:
             RunError: the name is taken, is not a plain folder name, or cannot be written.
         """
         if name is not None and not NAME.fullmatch(name):
-            raise RunError(f"a run's name is letters, digits, `.`, `_` and `-`, not {name!r}")
+            raise RunError(
+                f"a run's name is at most 100 letters, digits, `.`, `_` and `-`, not {name!r}"
+            )
         if name is not None and (runs / name).exists():
             raise RunError(
                 f"the run {runs / name} exists: resume it with --resume, or choose another --name"
