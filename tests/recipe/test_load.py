@@ -118,6 +118,18 @@ def test_on_nonfinite_may_be_one_word():
     assert (rule.action, rule.rate_factor, rule.at_most) == ("rollback", 0.5, 3)
 
 
+def test_a_short_form_does_not_stand_in_the_way_of_its_options(tmp_path):
+    word, option = "train.on_nonfinite=rollback", "train.on_nonfinite.at_most=2"
+    path = tmp_path / "mine.yaml"
+    path.write_text("base: digits\ntrain: {on_nonfinite: rollback}\n")
+    for source, sets in ((path, [option]), ("digits", [word, option]), ("digits", [option, word])):
+        rule = load_recipe(source, sets=sets).recipe.train.on_nonfinite
+        assert (rule.action, rule.at_most) == ("rollback", 2)
+    for sets in (["model=mlp", "model.dropout=0.5"], ["model.dropout=0.5", "model=mlp"]):
+        model = load_recipe("digits", sets=sets).recipe.model
+        assert (model.name, model.dropout) == ("mlp", 0.5)
+
+
 def test_an_option_can_be_set_without_naming_what_is_the_default():
     source = {"data": {"source": "digits"}, "model": "mlp", "optimizer": {"beta1": 0.5}}
     recipe = load_recipe(source, flags={"lr": 0.25}).recipe

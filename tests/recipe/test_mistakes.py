@@ -64,7 +64,13 @@ def test_mistakes_of_all_sources_come_together(monkeypatch, tmp_path):
     [
         ("mnits", "mnits: there is no such preset or file — did you mean `mnist`?"),
         ("my.yaml", "my.yaml: there is no such file"),
-        ("base.yaml", "digts: there is no such preset or file — did you mean `digits`?"),
+        (
+            "base.yaml",
+            "base.yaml:1: digts: there is no such preset or file — did you mean `digits`?",
+        ),
+        ("a\0b.yaml", "a\0b.yaml: cannot be read: embedded null byte"),
+        ("none.yaml", "none.yaml:1: base: must be a preset or a file"),
+        ("tag.yaml", "tag.yaml:1: seed: tags such as tag:yaml.org,2002:str are not read"),
         ("folder.yaml", "folder.yaml: is a folder, not a recipe file"),
         ("bytes.yaml", "bytes.yaml: cannot be read: 'utf-8' codec can't decode"),
     ],
@@ -74,6 +80,8 @@ def test_a_recipe_that_is_not_there_is_said_with_the_nearest(
 ):
     monkeypatch.chdir(tmp_path)
     Path("base.yaml").write_text("base: digts\n")
+    Path("none.yaml").write_text("base:\n")
+    Path("tag.yaml").write_text("seed: !!str 3\n")
     Path("folder.yaml").mkdir()
     Path("bytes.yaml").write_bytes(b"seed: \xff\n")
     found = mistakes_of(source)

@@ -52,6 +52,10 @@ KEYWORDS: dict[str, Path] = {
     "validation": ("data", "validation"),
     "weight_decay": ("optimizer", "weight_decay"),
 }
+SHORT: dict[Path, str] = {  # where a word stands for a mapping with this key
+    **{(section,): "name" for section in NAMED},
+    ("train", "on_nonfinite"): "action",
+}
 WHOLE = {("data", "augment")}  # a mapping here replaces the one below it instead of joining it
 
 
@@ -83,6 +87,8 @@ def join(
     merged: Merged, path: Path, value: Any, places: Mapping[Path, str], *, inherited: bool
 ) -> None:
     """Put a value in its place; a mapping joins the one below it."""
+    if isinstance(value, str) and path in SHORT:
+        value = {SHORT[path]: value}
     parent = merged.values
     for key in path[:-1]:
         parent = parent[key]
@@ -187,12 +193,11 @@ def sets_layer(sets: Sequence[str], mistakes: list[Mistake]) -> Layer:
 
 def put(layer: Layer, path: Path, value: Any, place: str, mistakes: list[Mistake]) -> None:
     """Set one value in a layer, making the sections on the way."""
+    if isinstance(value, str) and path in SHORT:
+        path = (*path, SHORT[path])
     parent = layer.values
     for depth, key in enumerate(path[:-1], 1):
         inner = parent.setdefault(key, {})
-        if isinstance(inner, str) and depth == 1 and key in NAMED:
-            inner = parent[key] = {"name": inner}
-            layer.places[key, "name"] = layer.places.pop((key,), place)
         if not isinstance(inner, dict):
             here = ".".join(path[:depth])
             mistakes.append(Mistake(".".join(path), f"{here} is set to a value too", place))

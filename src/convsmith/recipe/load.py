@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from convsmith.errors import Mistake, RecipeError
@@ -89,12 +89,16 @@ def base_layers(
         around, folder = (*around, path), path.parent
     for key in HEADER:
         layer.values.pop(key, None)
-    base = layer.values.pop("base", None)
-    if base is None:
+    if "base" not in layer.values:
         return [(layer, preset)]
+    base = layer.values.pop("base")
     if not isinstance(base, str):
         raise RecipeError([Mistake("base", "must be a preset or a file", layer.places[("base",)])])
-    below = base_layers(base, around or (folder / "recipe",))
+    try:
+        below = base_layers(base, around or (folder / "recipe",))
+    except RecipeError as error:
+        here = layer.places["base",]
+        raise RecipeError([replace(m, where=m.where or here) for m in error.mistakes]) from None
     return [*((each, True) for each, _ in below), (layer, preset)]
 
 

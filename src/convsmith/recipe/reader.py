@@ -38,7 +38,7 @@ def read_yaml(path: FilePath, shown: str | None = None) -> Layer:
         raise RecipeError([Mistake(name, "there is no such file")]) from None
     except IsADirectoryError:
         raise RecipeError([Mistake(name, "is a folder, not a recipe file")]) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # not text, or a name with NUL in it
         raise RecipeError([Mistake(name, f"cannot be read: {error}")]) from error
     reader = Reader(name)
     values = reader.read(text)
@@ -106,7 +106,7 @@ class Reader:
             self.complain(node, path, "anchors and aliases are not read in recipes")
             return None
         self._seen.add(id(node))
-        if not node.tag.startswith("tag:yaml.org,2002:") or "python" in node.tag:
+        if node.tag != untagged(node):
             self.complain(node, path, f"tags such as {node.tag} are not read in recipes")
             return None
         if isinstance(node, yaml.MappingNode):
@@ -133,6 +133,14 @@ class Reader:
             self.places[inner] = self.place(key_node.start_mark.line)
             result[key] = self.value(value_node, inner)
         return result
+
+
+def untagged(node: yaml.Node) -> str:
+    """Return the tag that a node has if none is written."""
+    if isinstance(node, yaml.ScalarNode):
+        implicit = (node.style is None, node.style is not None)
+        return str(yaml.resolver.Resolver().resolve(yaml.ScalarNode, node.value, implicit))
+    return f"tag:yaml.org,2002:{'map' if isinstance(node, yaml.MappingNode) else 'seq'}"
 
 
 def scalar(text: str) -> Any:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import Field, Strict, create_model, model_validator
+from pydantic import Field, Strict, create_model
 
 from convsmith.bounds import Count, Fraction, NonNegative, Positive
 from convsmith.data.augment import Augment
@@ -57,12 +57,6 @@ class OnNonFinite(Frozen):
         0.5, description="What a rollback multiplies the rate by."
     )
     at_most: Count = Field(3, description="Rollbacks before giving up.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def short(cls, values: object) -> object:
-        """Take ``on_nonfinite: rollback`` for ``on_nonfinite: {action: rollback}``."""
-        return {"action": values} if isinstance(values, str) else values
 
 
 class Checkpointing(Frozen):
