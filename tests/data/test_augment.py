@@ -4,12 +4,12 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as reference
 
-from convsmith.data.augment import LEVELS, Augment, affine
+from convsmith.data.augment import LEVELS, Augment, Drawn, affine
 from convsmith.data.images import Images, Source
 from convsmith.randomness import generator
 
@@ -90,6 +90,7 @@ def test_strengths_are_limits_that_are_reached():
     assert shifts.max() > 0.19
 
 
+@settings(deadline=None)
 @given(start=st.integers(0, 20), stop=st.integers(0, 20), seed=st.integers(0, 5))
 def test_a_slice_of_what_was_drawn_gives_that_slice_of_the_result(start, stop, seed):
     drawn, part = draw(ALL, seed), slice(start, stop)
@@ -111,3 +112,98 @@ def test_a_level_flips_only_what_keeps_its_label():
         light = LEVELS["light"](source)
         assert light == Augment(crop=1, flip=0.5 if mirrored else 0.0)
         assert LEVELS["none"](source) == Augment()
+
+
+@pytest.mark.parametrize("angle", [5.0, -20.0, 61.0])
+@pytest.mark.parametrize("shift", [(0.0, 0.0), (2.0, -1.0), (-3.5, 1.25)])
+@pytest.mark.parametrize("size", [(14, 14), (12, 18)])
+def test_a_rotation_with_a_translation_is_torchvisions(angle, shift, size):
+    """Ours maps the result to the image, x -> Rx + t; theirs turns first: T = -R't."""
+    height, width = size
+    columns, rows = shift
+    shifts = torch.tensor([[2 * columns / width], [2 * rows / height]])
+    matrices = affine(torch.tensor([math.radians(angle)]), shifts, size)
+    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    moved = [-(cos * columns + sin * rows), -(-sin * columns + cos * rows)]
+    images = torch.randint(0, 256, (1, 3, *size)).float()
+    found = Augment(rotation=1).apply(images, Drawn(matrices=matrices))
+    expected = reference.affine(
+        images, -angle, moved, 1, [0.0], interpolation=InterpolationMode.BILINEAR
+    )
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=0.05)
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_quarter_turn_of_a_square_only_moves_pixels(turns):
+    images = torch.randint(0, 256, (2, 3, 9, 9)).float()
+    matrices = affine(torch.full((2,), turns * math.pi / 2), torch.zeros(2, 2), (9, 9))
+    found = Augment(rotation=1).apply(images, Drawn(matrices=matrices))
+    torch.testing.assert_close(found, images.rot90(turns, (2, 3)), rtol=0, atol=0.01)
+
+
+@pytest.mark.parametrize("size", [(41, 41), (41, 81), (81, 41)])
+@pytest.mark.parametrize("angle", [15, 30, 45])
+def test_a_line_is_turned_by_its_angle_whatever_the_proportions(size, angle):
+    height, width = size
+    image = torch.zeros(1, 1, height, width)
+    image[0, 0, height // 2, width // 2 : width // 2 + 18] = 255
+    matrices = affine(torch.tensor([math.radians(angle)]), torch.zeros(2, 1), size)
+    found = Augment(rotation=1).apply(image, Drawn(matrices=matrices))[0, 0]
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    up = float((found * (height // 2 - rows)).sum() / found.sum())
+    right = float((found * (columns - width // 2)).sum() / found.sum())
+    assert math.degrees(math.atan2(up, right)) == pytest.approx(angle, abs=0.5)
+    assert math.hypot(up, right) == pytest.approx(8.5, abs=0.2)
+
+
+def test_a_crop_is_black_outside_and_every_corner_is_drawn():
+    augment = Augment(crop=2)
+    drawn = draw(augment, count=2000)
+    corners = set(zip(drawn.top.tolist(), drawn.left.tolist(), strict=True))
+    assert corners == {(row, column) for row in range(5) for column in range(5)}
+    white = torch.full((2000, 1, 12, 16), 255, dtype=torch.uint8)
+    found = augment.apply(white, drawn)
+    seen = (12 - (drawn.top - 2).abs()) * (16 - (drawn.left - 2).abs())
+    assert torch.equal((found == 255).sum((1, 2, 3)), seen)
+    assert set(found.unique().tolist()) == {0, 255}
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("kind", [torch.uint8, torch.float32])
+def test_a_crop_then_a_flip_is_a_loop_over_slices(layout, kind):
+    pixels = PIXELS.to(kind).to(memory_format=layout)
+    augment = Augment(crop=5, flip=0.5)
+    drawn = draw(augment)
+    found = augment.apply(pixels, drawn)
+    assert found.dtype == kind
+    for index in range(20):
+        big = torch.zeros(3, 22, 26, dtype=kind)
+        big[:, 5:17, 5:21] = pixels[index]
+        top, left = int(drawn.top[index]), int(drawn.left[index])
+        expected = big[:, top : top + 12, left : left + 16]
+        expected = expected.flip(2) if drawn.flip[index] else expected
+        assert torch.equal(found[index], expected)
+
+
+def test_a_flip_that_is_certain_mirrors_everything():
+    augment = Augment(flip=1.0)
+    assert torch.equal(augment.apply(PIXELS, draw(augment)), PIXELS.flip(3))
+
+
+def test_an_angle_of_nearly_nothing_changes_nearly_nothing():
+    augment = Augment(rotation=1e-6)
+    found = augment.apply(PIXELS, draw(augment))
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, PIXELS.float(), rtol=0, atol=0.01)
+
+
+def test_the_images_given_are_left_as_they_were():
+    before = PIXELS.clone()
+    ALL.apply(PIXELS, draw(ALL))
+    assert torch.equal(PIXELS, before)
+
+
+def test_a_draw_leaves_the_global_random_numbers_alone():
+    state = torch.get_rng_state()
+    draw(ALL)
+    assert torch.equal(torch.get_rng_state(), state)

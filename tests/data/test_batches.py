@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from convsmith.data.augment import Augment
 from convsmith.data.batches import EvalBatches, TrainBatches
@@ -13,12 +15,12 @@ CPU = torch.device("cpu")
 IMAGES = Images(torch.randint(0, 256, (50, 1, 6, 6), dtype=torch.uint8), torch.arange(50))
 
 
-def batches(images=IMAGES, seed=0, augment=None, **more):
+def batches(images=IMAGES, seed=0, augment=None, *, batch_size=8, **more):
     augment = augment or Augment()
     return TrainBatches(
         images,
         Normalise.measure(images),
-        batch_size=8,
+        batch_size=batch_size,
         augment=augment,
         seed=seed,
         device=CPU,
@@ -85,3 +87,97 @@ def test_evaluation_sees_every_image_once_in_order():
     assert [len(labels) for _, labels in found] == [8] * 6 + [2]
     assert len(found) == 7
     assert found.count == 50
+
+
+@settings(deadline=None)
+@given(
+    count=st.integers(1, 40), size=st.integers(1, 45), seed=st.integers(0, 9), epoch=st.integers(0)
+)
+def test_any_epoch_is_a_permutation_less_its_remainder(count, size, seed, epoch):
+    images = Images(torch.zeros(count, 1, 2, 2, dtype=torch.uint8), torch.arange(count))
+    train = batches(images, seed, batch_size=size)
+    parts = [labels.tolist() for _, labels in train.epoch(epoch)]
+    seen = [label for part in parts for label in part]
+    size = min(size, count)
+    assert {len(part) for part in parts} == {size}
+    assert len(parts) == train.steps_per_epoch == count // size
+    assert len(set(seen)) == len(seen)
+    assert set(seen) <= set(range(count))
+    assert count - len(seen) < size
+
+
+def test_a_whole_number_of_batches_shows_every_image():
+    train = batches(batch_size=10)
+    for epoch in range(5):
+        assert sorted(labels(train.epoch(epoch))) == list(range(50))
+
+
+def test_what_is_left_out_is_another_each_epoch():
+    train = batches()
+    left_out = {frozenset(range(50)) - frozenset(labels(train.epoch(e))) for e in range(20)}
+    assert {len(images) for images in left_out} == {2}
+    assert len(left_out) > 15
+
+
+def test_equal_seeds_give_equal_batches_and_another_seed_other_changes():
+    augment = Augment(crop=2, flip=0.5, rotation=15, translation=0.1)
+    whole = Images(IMAGES.pixels[:1].expand(50, 1, 6, 6).contiguous(), IMAGES.labels)
+
+    def pixels(seed, epoch):
+        train = batches(whole, seed, augment)
+        return torch.cat([images for images, _ in train.epoch(epoch)])
+
+    assert torch.equal(pixels(0, 2), pixels(0, 2))
+    assert not torch.equal(pixels(0, 2), pixels(1, 2))
+    assert not torch.equal(pixels(0, 2), pixels(0, 3))
+    first, second = pixels(0, 2)[:8], pixels(0, 2)[8:16]
+    assert not torch.equal(first, second)  # each step draws for itself
+
+
+def test_epochs_do_not_depend_on_those_before_nor_on_global_random_numbers():
+    augment = Augment(crop=1, flip=0.5)
+    train = batches(augment=augment)
+    list(train.epoch(0))
+    iterator = train.epoch(7)
+    next(iterator)
+    torch.manual_seed(99)
+    state = torch.get_rng_state()
+    late = [images for images, _ in iterator]
+    assert torch.equal(torch.get_rng_state(), state)
+    fresh = [images for images, _ in batches(augment=augment).epoch(7, 1)]
+    assert all(torch.equal(a, b) for a, b in zip(late, fresh, strict=True))
+
+
+def test_the_images_in_memory_are_not_changed_by_training_on_them():
+    before = IMAGES.pixels.clone()
+    for images, found in batches(augment=Augment(crop=1, flip=1.0)).epoch(0):
+        images.zero_()
+        found.zero_()
+    for images, _ in EvalBatches(IMAGES, Normalise.measure(IMAGES), batch_size=50, device=CPU):
+        images.zero_()
+    assert torch.equal(IMAGES.pixels, before)
+    assert torch.equal(IMAGES.labels, torch.arange(50))
+
+
+@pytest.mark.parametrize("size", [1, 7, 50, 64])
+def test_evaluation_in_batches_of_any_size_is_the_whole_set_at_once(size):
+    normalise = Normalise.measure(IMAGES)
+    found = EvalBatches(IMAGES, normalise, batch_size=size, device=CPU)
+    for _ in range(2):
+        assert torch.equal(torch.cat([images for images, _ in found]), normalise(IMAGES.pixels))
+    assert len(list(found)) == len(found)
+
+
+def test_evaluation_of_nothing_is_no_batch():
+    none = IMAGES.select(torch.arange(0))
+    found = EvalBatches(none, Normalise((0.0,), (1.0,)), batch_size=8, device=CPU)
+    assert (len(found), found.count, list(found)) == (0, 0, [])
+
+
+def test_evaluation_has_the_layout_asked_for():
+    images = Images(torch.zeros(5, 3, 6, 6, dtype=torch.uint8), torch.zeros(5).long())
+    layout = torch.channels_last
+    found = EvalBatches(
+        images, Normalise.measure(images), batch_size=2, device=CPU, memory_format=layout
+    )
+    assert all(pixels.is_contiguous(memory_format=layout) for pixels, _ in found)

@@ -1,6 +1,7 @@
 """Turning image files into pixels: every kind, and what is no image."""
 
 import io
+import warnings
 
 import numpy
 import pytest
@@ -119,3 +120,197 @@ def test_a_folder_and_a_bomb_are_refused(tmp_path, monkeypatch):
 def test_a_network_of_two_channels_takes_no_files(tmp_path):
     with pytest.raises(DataError, match="1 or 3 channels"):
         decode(stored(Image.fromarray(RAMP), tmp_path), 2, (4, 4))
+
+
+def said_of(image, channels=3, size=(8, 8)):
+    with pytest.raises(DataError) as caught:
+        decode(image, channels, size)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("mode", ["L", "P", "RGB", "1"])
+def test_a_stored_mode_is_what_pillow_converts_it_to(tmp_path, mode, channels):
+    image = Image.fromarray(RAMP).convert(mode)
+    found = decode(stored(image, tmp_path), channels, (8, 10))
+    expected = numpy.asarray(image.convert("L" if channels == 1 else "RGB"))
+    expected = expected[None] if channels == 1 else expected.transpose(2, 0, 1)
+    assert numpy.array_equal(found.numpy(), expected)
+
+
+def test_grey_weighs_the_colours_as_television_does(tmp_path):
+    found = decode(stored(Image.fromarray(RAMP), tmp_path), 1, (8, 10))[0].double().numpy()
+    expected = RAMP @ numpy.array([0.299, 0.587, 0.114])
+    assert abs(found - expected).max() <= 1
+
+
+def test_a_grey_image_has_three_equal_channels(tmp_path):
+    found = decode(stored(Image.fromarray(RAMP[:, :, 0]), tmp_path), 3, (8, 10))
+    for channel in found:
+        assert numpy.array_equal(channel.numpy(), RAMP[:, :, 0])
+
+
+@pytest.mark.parametrize("alpha", [0, 64, 128, 255])
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_half_transparency_lets_half_of_the_white_through(tmp_path, mode, alpha):
+    image = Image.new("RGBA", (3, 2), (50, 50, 50, alpha)).convert(mode)
+    found = decode(stored(image, tmp_path), 3, (2, 3)).double()
+    expected = (50 * alpha + 255 * (255 - alpha)) / 255
+    assert (found - expected).abs().max() <= 1
+
+
+@pytest.mark.parametrize("transparency", [0, b"\x00\xff"])
+def test_a_transparent_entry_of_a_palette_becomes_white(tmp_path, transparency):
+    image = Image.new("P", (2, 1))
+    image.putpalette([200, 0, 0, 0, 0, 150])
+    image.putpixel((1, 0), 1)
+    path = stored(image, tmp_path, transparency=transparency)
+    assert decode(path, 3, (1, 2))[:, 0].T.tolist() == [[255, 255, 255], [0, 0, 150]]
+
+
+def test_a_transparent_colour_becomes_white(tmp_path):
+    image = Image.new("RGB", (2, 1), (9, 8, 7))
+    image.putpixel((1, 0), (1, 2, 3))
+    path = stored(image, tmp_path, transparency=(9, 8, 7))
+    assert decode(path, 3, (1, 2))[:, 0].T.tolist() == [[255, 255, 255], [1, 2, 3]]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
+def test_files_of_sixteen_bits_keep_their_upper_eight(tmp_path, kind):
+    values = numpy.arange(0, 65536, 257 * 4, dtype=numpy.uint16).reshape(8, 8)
+    path = stored(Image.fromarray(values), tmp_path, kind)
+    assert decode(path, 1, (8, 8))[0].tolist() == (values // 257).tolist()
+    assert decode(path, 3, (8, 8))[2].tolist() == (values // 257).tolist()
+
+
+def test_floats_that_are_no_numbers_are_black(tmp_path):
+    values = numpy.array([[0, 255, numpy.nan, numpy.inf, -5]], dtype=numpy.float32)
+    path = stored(Image.fromarray(values), tmp_path, "TIFF")
+    assert decode(path, 1, (1, 5)).tolist() == [[[0, 255, 0, 0, 0]]]
+
+
+def test_floats_beyond_bytes_are_scaled_by_their_largest(tmp_path):
+    values = numpy.array([[0, 500, 1000]], dtype=numpy.float32)
+    path = stored(Image.fromarray(values), tmp_path, "TIFF")
+    assert decode(path, 1, (1, 3)).tolist() == [[[0, 128, 255]]]
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_four_inks_become_their_colours(tmp_path, kind):
+    image = Image.new("CMYK", (8, 8), (255, 0, 0, 0))
+    found = decode(stored(image, tmp_path, kind), 3, (8, 8)).int()
+    assert (found - torch.tensor([0, 255, 255])[:, None, None]).abs().max() <= 3
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "TIFF"])
+def test_cameras_files_of_every_kind_are_turned_upright(tmp_path, kind, orientation):
+    """A white corner goes where EXIF says: rows and columns, as its standard names them."""
+    corner = {1: "tl", 2: "tr", 3: "br", 4: "bl", 5: "tl", 6: "tr", 7: "br", 8: "bl"}[orientation]
+    image = Image.new("L", (48, 32))
+    image.paste(255, (0, 0, 16, 16))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = stored(image.convert("RGB"), tmp_path, kind, exif=exif)
+    size = (48, 32) if orientation >= 5 else (32, 48)
+    found = decode(path, 1, size)[0]
+    bright = (found > 128).nonzero().double().mean(0)
+    assert ("b" in corner) == bool(bright[0] > size[0] / 2)
+    assert ("r" in corner) == bool(bright[1] > size[1] / 2)
+    assert int((found > 128).sum()) == pytest.approx(256, abs=40)
+
+
+@pytest.mark.parametrize("size", [(3, 4), (16, 20), (10, 8), (1, 1)])
+def test_resizing_is_pillows_with_height_before_width(tmp_path, size):
+    image = Image.fromarray(RAMP)
+    expected = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    found = decode(stored(image, tmp_path), 3, size)
+    assert found.shape == (3, *size)
+    assert numpy.array_equal(found.permute(1, 2, 0).numpy(), numpy.asarray(expected))
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_many_frames_show_the_first(tmp_path, kind):
+    frames = [Image.new("RGB", (6, 6), colour) for colour in ("lime", "blue", "red")]
+    options = {"lossless": True} if kind == "WEBP" else {}
+    path = stored(frames[0], tmp_path, kind, save_all=True, append_images=frames[1:], **options)
+    assert decode(path, 3, (6, 6)).flatten(1).unique(dim=1).flatten().tolist() == [0, 255, 0]
+
+
+def test_an_image_in_memory_is_decoded_as_its_file_and_left_as_it_was(tmp_path):
+    image = Image.fromarray(RAMP).convert("RGBA")
+    path, before = stored(image, tmp_path), image.tobytes()
+    assert torch.equal(decode(image, 3, (5, 5)), decode(path, 3, (5, 5)))
+    assert (image.tobytes(), image.mode, image.size) == (before, "RGBA", (10, 8))
+
+
+def test_text_paths_and_open_files_are_taken(tmp_path):
+    path = stored(Image.fromarray(RAMP), tmp_path)
+    expected = decode(path, 3, (8, 10))
+    assert torch.equal(decode(str(path), 3, (8, 10)), expected)
+    with path.open("rb") as file:
+        assert torch.equal(decode(file, 3, (8, 10)), expected)
+        assert not file.closed
+
+
+def test_the_pixels_belong_to_nobody_else(tmp_path):
+    image = Image.fromarray(RAMP)
+    decode(image, 3, (8, 10)).zero_()
+    assert numpy.array_equal(numpy.asarray(image), RAMP)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM"])
+def test_a_file_cut_off_anywhere_is_read_or_named_and_nothing_else(tmp_path, kind):
+    noise = numpy.random.default_rng(0).integers(0, 256, (12, 12, 3), dtype=numpy.uint8)
+    path = stored(Image.fromarray(noise), tmp_path, kind)
+    content = path.read_bytes()
+    refused = []
+    for length in range(0, len(content), max(len(content) // 40, 1)):
+        path.write_bytes(content[:length])
+        try:
+            # Pillow may warn of a short file before it refuses it
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)
+                assert decode(path, 3, (4, 4)).shape == (3, 4, 4)
+        except DataError as error:
+            refused.append(str(error))
+    assert len(refused) > 20
+    assert all(path.name in said for said in refused)
+
+
+@pytest.mark.parametrize("channels", [0, 2, 4])
+def test_other_numbers_of_channels_are_refused_before_a_file_is_opened(tmp_path, channels):
+    assert f"takes {channels}" in said_of(tmp_path / "none.png", channels)
+
+
+def test_every_error_is_one_line_that_names_the_file(tmp_path):
+    cut = stored(Image.fromarray(RAMP).resize((64, 64)), tmp_path, "JPEG")
+    cut.write_bytes(cut.read_bytes()[:-200])
+    text = tmp_path / "notes.txt"
+    text.write_text("no image")
+    (tmp_path / "folder").mkdir()
+    for path, said in (
+        (cut, "cannot be read"),
+        (text, "is not an image"),
+        (tmp_path / "folder", "is a folder"),
+        (tmp_path / "none.jpeg", "is not there"),
+    ):
+        assert said in said_of(path)
+        assert path.name in said_of(path)
+        assert str(path) in said_of(str(path))
+
+
+def test_a_bomb_is_refused_by_pillow_too(tmp_path, monkeypatch):
+    path = stored(Image.fromarray(RAMP), tmp_path)
+    for limit in (30, 60):  # more than twice its limit is an error to Pillow, else a warning
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+        assert "too many pixels" in said_of(path)
+
+
+def test_a_broken_orientation_is_ignored(tmp_path):
+    for orientation in (0, 9, 1000):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        path = stored(Image.fromarray(RAMP), tmp_path, exif=exif)
+        assert torch.equal(decode(path, 3, (8, 10)), torch.from_numpy(RAMP).permute(2, 0, 1))

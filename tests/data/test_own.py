@@ -3,8 +3,11 @@
 import numpy
 import pytest
 import torch
+import torchvision
 from PIL import Image
+from torch.utils.data import Subset, TensorDataset
 
+from convsmith.data.images import Images
 from convsmith.data.own import own_source
 from convsmith.errors import DataError
 
@@ -77,3 +80,111 @@ def test_a_label_beyond_the_classes_is_refused():
 def test_arrays_need_not_be_contiguous():
     array = numpy.zeros((6, 3, 8, 10), dtype=numpy.uint8)[:, :, ::2, ::2]
     assert own_source((array, LABELS), GOOD).train.pixels.is_contiguous()
+
+
+def test_a_source_keeps_what_it_is_called_and_whether_it_may_be_mirrored():
+    source = own_source(GOOD, GOOD, name="cats", mirrored=True)
+    assert (source.name, source.mirrored) == ("cats", True)
+    plain = own_source(GOOD, GOOD)
+    assert (plain.name, plain.mirrored) == ("own", False)
+
+
+def test_images_from_another_source_and_torch_data_sets_are_taken():
+    images = Images(PIXELS, LABELS)
+    for given in (images, TensorDataset(PIXELS, LABELS), Subset(TensorDataset(*GOOD), range(6))):
+        source = own_source(given, GOOD)
+        assert torch.equal(source.train.pixels, PIXELS)
+        assert torch.equal(source.train.labels, LABELS)
+
+
+def test_a_data_set_of_torchvision_is_taken():
+    class Fake(torchvision.datasets.VisionDataset):
+        def __len__(self):
+            return 6
+
+        def __getitem__(self, index):
+            return self.transform(Image.fromarray(PIXELS[index].permute(1, 2, 0).numpy())), index
+
+    transform = torchvision.transforms.ToTensor()
+    source = own_source(Fake("/nowhere", transform=transform), GOOD)
+    assert torch.equal(source.train.pixels, PIXELS)
+    assert source.classes == tuple("012345")
+
+
+@pytest.mark.parametrize(
+    ("mode", "channels"), [("1", 1), ("L", 1), ("P", 3), ("RGB", 3), ("RGBA", 3), ("CMYK", 3)]
+)
+def test_pillow_images_become_grey_or_rgb(mode, channels):
+    white = Image.new("RGB", (5, 4), "white").convert(mode)
+    black = Image.new("RGB", (5, 4), "black").convert(mode)
+    items = [(white, 0), (black, 1)]
+    source = own_source(items, items)
+    assert source.train.pixels.shape == (2, channels, 4, 5)
+    assert source.train.pixels.flatten(1).unique(dim=1).T.tolist() == [[255, 0]]
+
+
+def test_floats_are_rounded_to_the_nearest_byte():
+    levels = torch.arange(256) / 255
+    image = (levels + 0.4 / 255).clamp(max=1).reshape(1, 16, 16)
+    source = own_source([(image, 0), (image, 1)], [(image, 0), (image, 1)])
+    assert source.train.pixels[0].flatten().tolist() == list(range(256))
+
+
+def test_half_precision_floats_and_grey_arrays_are_taken():
+    half = (torch.tensor([[[0.0, 0.5, 1.0]]]).half(), 0)
+    array = (numpy.array([[0, 128, 255]], dtype=numpy.uint8), 1)
+    source = own_source([half, array], [array, half])
+    assert source.train.pixels.tolist() == [[[[0, 128, 255]]]] * 2
+
+
+def test_labels_may_be_a_list_and_of_any_signed_type():
+    for labels in (
+        LABELS.tolist(),
+        *(LABELS.to(t) for t in (torch.int8, torch.int16, torch.uint8)),
+    ):
+        source = own_source((PIXELS, labels), GOOD)
+        assert source.train.labels.dtype == torch.int64
+        assert torch.equal(source.train.labels, LABELS)
+
+
+def test_the_classes_come_from_both_parts():
+    source = own_source((PIXELS[:2], LABELS[:2]), GOOD)
+    assert source.classes == ("0", "1", "2")
+
+
+def test_the_part_at_fault_is_named():
+    bad = (PIXELS.float(), LABELS)
+    for parts, said in (((bad, GOOD), "train images"), ((GOOD, bad), "test images")):
+        with pytest.raises(DataError, match=said):
+            own_source(*parts)
+
+
+def test_points_may_be_floats():
+    points = torch.randn(6, 2, 1, 1)
+    source = own_source((points, LABELS), (points, LABELS))
+    assert torch.equal(source.train.pixels, points)
+
+
+@pytest.mark.parametrize(
+    ("train", "said"),
+    [
+        ((PIXELS[None], LABELS), r"must be \(N, C, H, W\)"),
+        ((PIXELS.long(), LABELS), "must be uint8"),
+        ((PIXELS, LABELS[:, None]), "labels of shape"),
+        ((PIXELS, LABELS > 0), "whole numbers"),
+        ((PIXELS, LABELS.to(torch.complex64)), "whole numbers"),
+        ([(PIXELS[0] / 255 - 0.1, 0)], "from 0 to 1"),
+        ([(image.permute(1, 2, 0).numpy() / 255, 0) for image in PIXELS], "must be uint8"),
+        ([(PIXELS[0], 0, "extra")], "a pair"),
+        ([(PIXELS[0], 0), (PIXELS[1],)], "a pair"),
+        (iter([(PIXELS[0], 0)]), "a pair"),
+        (None, "a pair"),
+        ([(None, 0)], "an image is a NoneType"),
+        ([(PIXELS[0], -3)], "0 or more, not -3"),
+        ([(PIXELS[0, :1], 0)], r"training images are \(1, 4, 5\)"),
+    ],
+)
+def test_more_of_what_cannot_be_used_is_refused_in_one_line(train, said):
+    with pytest.raises(DataError, match=said) as caught:
+        own_source(train, GOOD)
+    assert "\n" not in str(caught.value)

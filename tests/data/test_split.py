@@ -1,17 +1,15 @@
-"""Splitting and normalising."""
+"""Splitting validation from training."""
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convsmith.data import load_source
-from convsmith.data.images import Images
-from convsmith.data.normalise import Normalise
 from convsmith.data.split import stratified_split
 from convsmith.errors import DataError
 
 
+@settings(deadline=None)
 @given(
     counts=st.lists(st.integers(2, 60), min_size=2, max_size=6),
     fraction=st.floats(0.01, 0.9),
@@ -39,42 +37,39 @@ def test_what_cannot_be_split_is_refused():
         stratified_split(torch.arange(5), 0.1, 0)  # one image a class
 
 
-def test_constants_are_those_published_for_mnist(data_root):
-    found = Normalise.measure(load_source("mnist", data_root).train)
-    assert found.mean == (pytest.approx(0.1307, abs=5e-5),)
-    assert found.std == (pytest.approx(0.3081, abs=5e-5),)
+@settings(deadline=None)
+@given(seed=st.integers(0, 99), fraction=st.floats(0.05, 0.5))
+def test_labels_in_any_order_and_with_gaps_split_alike(seed, fraction):
+    labels = torch.tensor([3, 7, 900])[torch.randperm(150) % 3]
+    kept, held = stratified_split(labels, fraction, seed)
+    assert kept.tolist() == sorted(set(kept.tolist()))
+    assert held.tolist() == sorted(set(held.tolist()))
+    assert not set(kept.tolist()) & set(held.tolist())
+    assert len(kept) + len(held) == 150
+    for label in (3, 7, 900):
+        assert int((labels[held] == label).sum()) == max(round(fraction * 50), 1)
 
 
-def test_constants_are_those_published_for_fashion_mnist(fashion_root):
-    found = Normalise.measure(load_source("fashion_mnist", fashion_root).train)
-    assert found.mean == (pytest.approx(0.2860, abs=5e-5),)
-    assert found.std == (pytest.approx(0.3530, abs=5e-5),)
+def test_the_only_image_of_a_class_stays():
+    labels = torch.tensor([0] * 10 + [1])
+    kept, held = stratified_split(labels, 0.9, 0)
+    assert 10 in kept.tolist()
+    assert len(held) == 9
 
 
-def test_normalised_images_have_mean_0_and_deviation_1_by_channel():
-    pixels = torch.randint(0, 200, (40, 3, 5, 7), dtype=torch.uint8)
-    pixels[:, 1] += 50
-    normalise = Normalise.measure(Images(pixels, torch.zeros(40)))
-    found = normalise(pixels)
-    torch.testing.assert_close(found.mean((0, 2, 3)), torch.zeros(3), rtol=0, atol=1e-5)
-    torch.testing.assert_close(found.var((0, 2, 3), correction=0), torch.ones(3), rtol=1e-5, atol=0)
+def test_a_split_leaves_the_global_random_numbers_alone():
+    state = torch.get_rng_state()
+    stratified_split(torch.arange(20) % 2, 0.5, 0)
+    assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_a_channel_that_never_changes_stays_finite():
-    pixels = torch.full((4, 1, 3, 3), 7, dtype=torch.uint8)
-    assert torch.equal(
-        Normalise.measure(Images(pixels, torch.zeros(4)))(pixels), torch.zeros(4, 1, 3, 3)
-    )
+def test_every_image_is_held_out_by_some_seed():
+    labels = torch.arange(40) % 4
+    seen = {i for seed in range(60) for i in stratified_split(labels, 0.2, seed)[1].tolist()}
+    assert seen == set(range(40))
 
 
-def test_points_are_not_taken_for_bytes():
-    source = load_source("moons", None)
-    found = Normalise.measure(source.train)(source.train.pixels)
-    torch.testing.assert_close(found.std((0, 2, 3), correction=0), torch.ones(2))
-
-
-def test_normalising_leaves_what_it_was_given():
-    pixels = torch.rand(4, 1, 3, 3) * 255
-    before = pixels.clone()
-    Normalise((0.5,), (0.2,))(pixels)
-    assert torch.equal(pixels, before)
+@pytest.mark.parametrize("labels", [torch.arange(0), torch.tensor([4])])
+def test_no_image_or_a_single_one_cannot_be_split(labels):
+    with pytest.raises(DataError, match=r"data\.validation=0"):
+        stratified_split(labels, 0.5, 0)

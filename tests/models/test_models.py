@@ -1,5 +1,7 @@
 """Networks: their published sizes, what fits, and torchvision's own."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 import torchvision
@@ -113,3 +115,101 @@ def test_resnet_wide3_drops_whole_channels_between_its_convolutions():
     model(torch.rand(8, 1, 16, 16))
     dead = (seen[0] == 0).all(dim=(2, 3))
     assert 0.3 < dead.double().mean() < 0.8
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_published_size_is_what_the_documentation_says(name):
+    assert f"{PUBLISHED[name][3]:,} parameters" in " ".join(MODELS[name].__doc__.split())
+
+
+@pytest.mark.parametrize(
+    ("size", "channels", "classes"), [((16, 40), 1, 2), ((31, 16), 4, 11), ((17, 17), 1, 11)]
+)
+@pytest.mark.parametrize("name", MODELS)
+def test_every_size_from_the_smallest_gives_a_logit_a_class(name, size, classes, channels):
+    model = MODELS[name](classes, channels, size).eval()
+    with torch.no_grad():
+        logits = model(torch.randn(2, channels, *size))
+    assert logits.shape == (2, classes)
+    assert torch.isfinite(logits).all()
+
+
+@pytest.mark.parametrize(("name", "smallest"), SMALLEST.items())
+@pytest.mark.parametrize("more", [1, 4, 7, 8])
+def test_each_pixel_above_the_smallest_size_works_on_either_side(name, smallest, more):
+    for size in ((smallest + more, smallest), (smallest, smallest + more)):
+        model = MODELS[name](2, 1, size).eval()
+        assert model(torch.zeros(1, 1, *size)).shape == (1, 2)
+
+
+@pytest.mark.parametrize(("name", "smallest"), SMALLEST.items())
+def test_the_smallest_image_trains(name, smallest):
+    model = MODELS[name](3, 1, (smallest, smallest))
+    logits = model(torch.randn(4, 1, smallest, smallest))
+    nn.functional.cross_entropy(logits, torch.tensor([0, 1, 2, 0])).backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+def test_the_refusal_names_the_network_and_what_it_was_given(name):
+    with pytest.raises(ModelError, match=rf"{name} needs .* pixels, not 3x99$"):
+        MODELS[name](3, 1, (3, 99))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_logits_and_gradients_are_finite_at_the_published_size(name, layout):
+    channels, size, classes, _ = PUBLISHED[name]
+    model = MODELS[name](classes, channels, (size, size)).to(memory_format=layout)
+    images = torch.randn(2, channels, size, size).to(memory_format=layout)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model(images)
+    assert logits.dtype == torch.bfloat16
+    assert torch.isfinite(logits).all()
+    nn.functional.cross_entropy(logits.float(), torch.tensor([0, 1])).backward()
+    for parameter_name, parameter in model.named_parameters():
+        assert torch.isfinite(parameter.grad).all(), parameter_name
+
+
+def test_resnet_small_trains_as_torchvisions_does():
+    """Gradients and running statistics, with batch normalisation at work."""
+    ours = MODELS["resnet_small"](10, 3, (16, 16))
+    theirs = torchvision.models.resnet18(num_classes=10)
+    theirs.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+    theirs.maxpool = nn.Identity()
+    for mine, other in zip(ours.state_dict().values(), theirs.state_dict().values(), strict=True):
+        other.copy_(mine)
+    images, labels = torch.randn(8, 3, 16, 16), torch.arange(8)
+    for model in (ours, theirs):
+        nn.functional.cross_entropy(model(images), labels).backward()
+    for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, other.grad, rtol=1e-3, atol=1e-4)
+    for mine, other in zip(ours.buffers(), theirs.buffers(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-5)
+
+
+def test_filters_of_the_residual_networks_start_as_he_proposed():
+    for name in ("resnet_small", "resnet_wide3"):
+        for module in MODELS[name](10, 3, (32, 32)).modules():
+            if isinstance(module, nn.Conv2d):
+                fan_out = module.out_channels * module.kernel_size[0] * module.kernel_size[1]
+                expected = (2 / fan_out) ** 0.5
+                assert module.weight.std().item() == pytest.approx(expected, rel=0.06)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_equal_seeds_make_equal_networks(name):
+    states = []
+    for seed in (5, 5, 6):
+        torch.manual_seed(seed)
+        states.append(torch.cat([p.flatten() for p in MODELS[name](3, 1, (16, 16)).parameters()]))
+    assert torch.equal(states[0], states[1])
+    assert not torch.equal(states[0], states[2])
+
+
+def test_an_mlp_has_the_layers_that_it_is_given():
+    for widths in ((), (5,), (7, 6, 5)):
+        model = MODELS["mlp"](3, 2, (4, 5), widths=widths)
+        sides = [40, *widths, 3]
+        shapes = [p.shape for p in model.parameters() if p.ndim == 2]
+        assert shapes == [(out, into) for into, out in pairwise(sides)]
