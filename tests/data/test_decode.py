@@ -1,6 +1,9 @@
 """Turning image files into pixels: every kind, and what is no image."""
 
 import io
+import pathlib
+import re
+import struct
 import warnings
 
 import numpy
@@ -314,3 +317,35 @@ def test_a_broken_orientation_is_ignored(tmp_path):
         exif[0x0112] = orientation
         path = stored(Image.fromarray(RAMP), tmp_path, exif=exif)
         assert torch.equal(decode(path, 3, (8, 10)), torch.from_numpy(RAMP).permute(2, 0, 1))
+
+
+def broken_exif(entries):
+    """Return a JPEG whose EXIF holds raw entries of (tag, type, count, four bytes)."""
+    body = b"".join(struct.pack("<HHI4s", *entry) for entry in entries)
+    raw = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + body + bytes(4)
+    file = io.BytesIO()
+    Image.fromarray(RAMP).save(file, "JPEG", exif=raw)
+    return io.BytesIO(file.getvalue())
+
+
+@pytest.mark.parametrize(
+    "entry", [(0x100, 2, 2, b"a\0\0\0"), (0x10F, 11, 1, struct.pack("<f", 1.5))]
+)
+def test_broken_exif_is_no_reason_to_refuse_an_image(entry):
+    image = broken_exif([entry, (0x112, 3, 1, struct.pack("<HH", 6, 0))])
+    assert decode(image, 3, (8, 10)).shape == (3, 8, 10)
+
+
+def test_a_format_that_pillow_knows_only_in_part_is_named(tmp_path):
+    path = stored(Image.new("RGB", (4, 4)), tmp_path, "DDS")
+    content = bytearray(path.read_bytes())
+    content[80:84] = bytes(4)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=path.name):
+        decode(path, 3, (4, 4))
+
+
+@pytest.mark.parametrize("kind", [str, pathlib.Path])
+def test_a_file_is_named_with_its_folder(tmp_path, kind):
+    with pytest.raises(DataError, match=re.escape(str(tmp_path / "none.png"))):
+        decode(kind(tmp_path / "none.png"), 3, (4, 4))

@@ -218,3 +218,10 @@ def test_a_compressed_file_with_a_byte_changed_is_named(tmp_path):
         path.write_bytes(content[:place] + bytes([content[place] ^ 255]) + content[place + 1 :])
         with pytest.raises(DataError, match="changed"):
             read_idx(path, 3)
+
+
+def test_sizes_whose_product_is_too_large_for_an_integer_are_a_lie_too(root):
+    header = struct.pack(">BBBB3I", 0, 0, 8, 3, 2**30, 2**30, 16)
+    (root / "MNIST" / "raw" / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(header))
+    with pytest.raises(DataError, match="train-images-idx3-ubyte"):
+        load_source("mnist", root)

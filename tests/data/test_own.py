@@ -7,6 +7,7 @@ import torchvision
 from PIL import Image
 from torch.utils.data import Subset, TensorDataset
 
+from convsmith.data.decode import decode
 from convsmith.data.images import Images
 from convsmith.data.own import own_source
 from convsmith.errors import DataError
@@ -188,3 +189,54 @@ def test_more_of_what_cannot_be_used_is_refused_in_one_line(train, said):
     with pytest.raises(DataError, match=said) as caught:
         own_source(train, GOOD)
     assert "\n" not in str(caught.value)
+
+
+def test_a_pillow_image_is_read_as_prediction_will_read_it():
+    ramp = numpy.linspace(0, 65535, 64).astype(numpy.uint16).reshape(8, 8)
+    clear = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
+    for image, channels in ((Image.fromarray(ramp), 1), (clear, 3)):
+        items = [(image, 0), (image, 1)]
+        found = own_source(items, items).train.pixels
+        assert torch.equal(found[0], decode(image, channels, (8, 8)))
+
+
+@pytest.mark.parametrize("kind", ["uint16", "uint32", "uint64"])
+def test_labels_of_any_whole_type_are_taken(kind):
+    source = own_source((PIXELS, LABELS.numpy().astype(kind)), GOOD)
+    assert torch.equal(source.train.labels, LABELS)
+
+
+def test_arrays_may_be_flipped_or_read_only():
+    array = PIXELS.permute(0, 2, 3, 1).numpy()
+    flipped, fixed = array[:, ::-1], array.copy()
+    fixed.flags.writeable = False
+    for images in (flipped, fixed):
+        items = list(zip(images, LABELS.tolist(), strict=True))
+        found = own_source(items, items).train.pixels
+        assert torch.equal(found, torch.from_numpy(images.copy()).permute(0, 3, 1, 2))
+    assert len(own_source((PIXELS.numpy()[:, ::-1], LABELS), GOOD).train) == 6
+
+
+@pytest.mark.parametrize(
+    "train",
+    [
+        (["a", "b"], [0, 1]),
+        (PIXELS, None),
+        (PIXELS, ["a"] * 6),
+        ([[1, 2], [3]], [0, 1]),
+        {"images": PIXELS},
+        [(PIXELS[0], "cat")],
+        [(PIXELS[0], None)],
+        [(PIXELS[0], 0.7)],
+        [(PIXELS[0], float("nan"))],
+        [(PIXELS[0], torch.tensor([0, 1]))],
+        [(numpy.zeros(5, numpy.uint8), 0)],
+        [(numpy.zeros((1, 2, 3, 4), numpy.uint8), 0)],
+        [(torch.full((3, 4, 5), torch.nan), 0)],
+        [(torch.zeros(3, 0, 5), 0)],
+        (PIXELS[:, :, :0], LABELS),
+    ],
+)
+def test_odd_images_and_labels_are_data_errors_too(train):
+    with pytest.raises(DataError, match="train"):
+        own_source(train, GOOD)

@@ -1,6 +1,7 @@
 """The one function that turns an image file into pixels, for training, prediction and serving."""
 
 import os
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from convsmith.errors import DataError
 
-__all__ = ["decode"]
+__all__ = ["decode", "to_tensor", "upright"]
 
 LARGEST = 178_956_970  # pixels; Pillow's own limit for a decompression bomb
 
@@ -35,7 +36,10 @@ def decode(
     """
     if channels not in (1, 3):
         raise DataError(f"image files have 1 or 3 channels, the network takes {channels}")
-    name = "the image" if isinstance(image, Image.Image) else str(getattr(image, "name", image))
+    if isinstance(image, str | os.PathLike):
+        name = os.fspath(image)
+    else:
+        name = str(getattr(image, "name", "the image"))
     with reading(name):
         if isinstance(image, Image.Image):
             return to_tensor(image, channels, image_size)
@@ -62,7 +66,7 @@ def reading(name: str) -> Iterator[None]:
         raise DataError(f"{name} is not an image that can be read") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DataError(f"{name} has too many pixels to read") from None
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
+    except (OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error) as error:
         raise DataError(f"{name} cannot be read: {error}") from error
 
 
@@ -87,7 +91,7 @@ def upright(image: Image.Image) -> Image.Image:
     """Return the image as its EXIF orientation says; broken EXIF is ignored."""
     try:
         return ImageOps.exif_transpose(image)
-    except (KeyError, SyntaxError, TypeError):
+    except (AttributeError, KeyError, SyntaxError, TypeError, struct.error):
         return image
 
 

@@ -1,6 +1,7 @@
 """MNIST and Fashion-MNIST from their official IDX files, compressed or not."""
 
 import gzip
+import math
 import zlib
 from pathlib import Path
 
@@ -107,7 +108,7 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
     if len(content) < header or content[:4] != bytes([0, 0, 8, dimensions]):
         raise DataError(f"{path} is not an IDX file of bytes in {dimensions} dimensions")
     sizes = numpy.frombuffer(content, ">i4", dimensions, offset=4).tolist()
-    expected = header + int(numpy.prod(sizes, dtype=numpy.int64))
+    expected = header + math.prod(sizes)
     if min(sizes) < 0 or len(content) != expected:
         raise DataError(f"{path} is {len(content)} bytes long, its header says {expected}")
     values = numpy.frombuffer(content, numpy.uint8, offset=header).reshape(sizes)

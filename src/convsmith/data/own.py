@@ -1,5 +1,6 @@
 """A user's own tensors or data sets as a source."""
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from convsmith.data.decode import to_tensor, upright
 from convsmith.data.images import Images, Source
 from convsmith.errors import DataError
 
@@ -55,12 +57,15 @@ def read(given: Any, part: str) -> Images:
     if isinstance(given, Images):
         pixels, labels = given.pixels, given.labels
     elif isinstance(given, tuple) and len(given) == 2:
-        pixels, labels = torch.as_tensor(given[0]), torch.as_tensor(given[1])
+        pixels, labels = (
+            as_tensor(given[0], f"{part} images"),
+            as_tensor(given[1], f"{part} labels"),
+        )
     else:
         pixels, labels = collect(given, part)
     if pixels.ndim == 3:
         pixels = pixels[:, None]
-    if pixels.ndim != 4 or len(pixels) == 0:
+    if pixels.ndim != 4 or pixels.numel() == 0:
         raise DataError(f"{part} images must be (N, C, H, W), not {tuple(pixels.shape)}")
     if pixels.dtype != torch.uint8 and tuple(pixels.shape[2:]) != (1, 1):
         raise DataError(f"{part} images must be uint8 (0 to 255), not {pixels.dtype}")
@@ -68,9 +73,18 @@ def read(given: Any, part: str) -> Images:
         raise DataError(f"{part}: {len(pixels)} images, labels of shape {tuple(labels.shape)}")
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise DataError(f"{part} labels must be whole numbers, not {labels.dtype}")
+    labels = labels.long()
     if int(labels.min()) < 0:
         raise DataError(f"{part} labels must be 0 or more, not {int(labels.min())}")
-    return Images(pixels.contiguous(), labels.long())
+    return Images(pixels.contiguous(), labels)
+
+
+def as_tensor(given: Any, what: str) -> Tensor:
+    """Return a tensor of what a user calls one; arrays are copied, whatever their strides."""
+    try:
+        return torch.as_tensor(numpy.array(given) if isinstance(given, numpy.ndarray) else given)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(f"{what} cannot be made a tensor: {error}") from error
 
 
 def collect(dataset: Any, part: str) -> tuple[Tensor, Tensor]:
@@ -79,7 +93,7 @@ def collect(dataset: Any, part: str) -> tuple[Tensor, Tensor]:
         count = len(dataset)
         items = [dataset[index] for index in range(count)]
         images, labels = zip(*items, strict=True)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, LookupError) as error:
         raise DataError(
             f"{part} must be a pair (images, labels) or a data set of (image, label): {error}"
         ) from error
@@ -87,19 +101,30 @@ def collect(dataset: Any, part: str) -> tuple[Tensor, Tensor]:
     shapes = {tuple(image.shape) for image in pixels}
     if len(shapes) > 1:
         raise DataError(f"{part} images must be of one size, not {sorted(shapes)[:3]}")
-    return torch.stack(pixels), torch.tensor([int(label) for label in labels])
+    return torch.stack(pixels), torch.tensor([one_label(label, part) for label in labels])
+
+
+def one_label(label: Any, part: str) -> int:
+    """Return a label as a whole number; 0.7 is none."""
+    try:
+        return operator.index(label)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(f"{part}: a label must be a whole number, not {label!r}") from error
 
 
 def one_image(image: Any, part: str) -> Tensor:
     """Return ``(C, H, W)`` uint8."""
     if isinstance(image, Image.Image):
-        mode = "L" if image.mode in ("1", "L") else "RGB"
-        image = numpy.array(image.convert(mode))
+        grey = image.mode in ("1", "L", "I", "F") or image.mode.startswith("I;")
+        turned = upright(image)
+        return to_tensor(turned, 1 if grey else 3, (turned.height, turned.width))
     if isinstance(image, numpy.ndarray):
-        tensor = torch.from_numpy(image)
+        if image.ndim not in (2, 3):
+            raise DataError(f"{part}: an image of shape {image.shape} is not (H, W) or (H, W, C)")
+        tensor = as_tensor(image, f"{part} images")
         return tensor[None] if tensor.ndim == 2 else tensor.permute(2, 0, 1).contiguous()
     if isinstance(image, Tensor) and image.is_floating_point():
-        if image.min() < 0 or image.max() > 1:
+        if not (image.numel() and image.min() >= 0 and image.max() <= 1):
             raise DataError(f"{part}: float images must be from 0 to 1, before normalisation")
         return (image * 255).round().to(torch.uint8)
     if isinstance(image, Tensor):
