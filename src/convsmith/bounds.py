@@ -4,8 +4,8 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Le, Lt
 
-Count = Annotated[int, Ge(1)]
-"""A whole number, at least 1."""
+Count = Annotated[int, Ge(1), Le(1_000_000_000)]
+"""A whole number, at least 1; a thousand million is taken for a slip of the hand."""
 
 Whole = Annotated[int, Ge(0)]
 """A whole number, at least 0."""

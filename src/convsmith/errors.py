@@ -10,7 +10,9 @@ The tree::
     │   ├── DeviceError       a device or precision that this machine lacks
     │   └── RunError          a run folder that is missing, locked or of another format
     │       └── ResumeError   a run that cannot go on exactly where it stopped
-    ├── CheckpointError       a checkpoint that is damaged
+    ├── DamagedError          a file of a run that is no longer as it was written
+    │   └── CheckpointError   a checkpoint that is damaged
+    ├── WriteError            a full or unwritable disk; what was kept before is not lost
     ├── NonFiniteError        the loss or a gradient became NaN or infinite
     └── Interrupted           Ctrl-C (exit 130) or SIGTERM (exit 143), after a checkpoint
 """
@@ -22,6 +24,7 @@ from dataclasses import dataclass
 __all__ = [
     "CheckpointError",
     "ConvsmithError",
+    "DamagedError",
     "DataError",
     "DeviceError",
     "Interrupted",
@@ -32,6 +35,7 @@ __all__ = [
     "ResumeError",
     "RunError",
     "UserError",
+    "WriteError",
     "did_you_mean",
     "nearest",
 ]
@@ -107,8 +111,16 @@ class ResumeError(RunError):
     """A run that cannot be continued bit for bit on this machine as it is now."""
 
 
-class CheckpointError(ConvsmithError):
+class DamagedError(ConvsmithError):
+    """A file that convsmith wrote and that is missing, cut off or altered."""
+
+
+class CheckpointError(DamagedError):
     """A checkpoint whose files are missing or do not match their checksums."""
+
+
+class WriteError(ConvsmithError):
+    """A disk that is full or cannot be written; every checkpoint from before is still there."""
 
 
 class NonFiniteError(ConvsmithError):

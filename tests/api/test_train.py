@@ -14,12 +14,14 @@ import convsmith
 from convsmith.api import drive, train
 from convsmith.errors import (
     CheckpointError,
+    DamagedError,
     DataError,
     Interrupted,
     NonFiniteError,
     ResumeError,
     RunError,
     UserError,
+    WriteError,
 )
 
 SMALL = {
@@ -239,7 +241,7 @@ def test_files_that_somebody_changed_are_named(finished, tmp_path, content):
         ("model.json", lambda: convsmith.load(run)),
         ("environment.json", lambda: convsmith.evaluate(run)),
     ):
-        with pytest.raises(RunError, match=name):
+        with pytest.raises(DamagedError, match=name):
             use()
 
 
@@ -361,7 +363,7 @@ def test_nothing_to_train_is_one_clear_error():
         convsmith.train()
 
 
-def test_a_full_disk_is_an_os_error_and_the_run_can_go_on(finished, monkeypatch, tmp_path):
+def test_a_full_disk_is_said_with_the_way_on(finished, monkeypatch, tmp_path):
     original, calls = drive.save_checkpoint, []
 
     def full(*arguments):
@@ -372,7 +374,9 @@ def test_a_full_disk_is_an_os_error_and_the_run_can_go_on(finished, monkeypatch,
 
     with monkeypatch.context() as patch:
         patch.setattr(drive, "save_checkpoint", full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(
+            WriteError, match="No space left on device; once that is mended: convsmith"
+        ):
             small(tmp_path)
     assert resume(tmp_path / "run").results.test == finished.results.test
 

@@ -193,6 +193,35 @@ def test_floats_that_are_no_numbers_are_black(tmp_path):
     assert decode(path, 1, (1, 5)).tolist() == [[[0, 255, 0, 0, 0]]]
 
 
+@pytest.mark.parametrize(
+    ("largest", "expected"), [(255, [0, 128, 255]), (65535, [0, 0, 255]), (131070, [0, 0, 255])]
+)
+def test_whole_numbers_of_32_bits_are_scaled_by_the_range_they_keep_to(largest, expected):
+    image = Image.fromarray(numpy.array([[0, 128, largest]], dtype=numpy.int32))
+    assert image.mode == "I"
+    assert decode(image, 1, (1, 3)).tolist() == [[expected]]
+
+
+def test_odd_metadata_does_not_reach_the_person(tmp_path, recwarn):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "odd.jpg"
+    Image.fromarray(RAMP).save(path, exif=exif.tobytes()[:20])
+    assert decode(path, 3, (8, 8)).shape == (3, 8, 8)
+    assert list(recwarn) == []
+
+
+def test_an_end_of_the_file_that_pillow_only_notes_is_a_data_error(monkeypatch, tmp_path):
+    path = stored(Image.fromarray(RAMP), tmp_path)
+
+    def ends(image):
+        raise EOFError("no more frames")
+
+    monkeypatch.setattr(Image.Image, "load", ends)
+    with pytest.raises(DataError, match="cannot be read: no more frames"):
+        decode(path, 3, (8, 8))
+
+
 def test_floats_beyond_bytes_are_scaled_by_their_largest(tmp_path):
     values = numpy.array([[0, 500, 1000]], dtype=numpy.float32)
     path = stored(Image.fromarray(values), tmp_path, "TIFF")

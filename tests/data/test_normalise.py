@@ -50,6 +50,13 @@ def test_points_are_not_taken_for_bytes():
     torch.testing.assert_close(found.std((0, 2, 3), correction=0), torch.ones(2))
 
 
+def test_an_image_of_one_pixel_stays_one_when_it_was_rotated_to_floats():
+    pixels = torch.arange(0, 250, 5, dtype=torch.uint8).view(-1, 1, 1, 1)
+    normalise = measured(pixels)
+    assert normalise.scale == 255
+    torch.testing.assert_close(normalise(pixels.float()), normalise(pixels))
+
+
 def test_normalising_leaves_what_it_was_given():
     pixels = torch.rand(4, 1, 3, 3) * 255
     before = pixels.clone()

@@ -1,7 +1,9 @@
 """Where a recipe's values come from, and what a changed name does to inherited ones."""
 
+from pathlib import Path
+
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from convsmith.errors import RecipeError
 from convsmith.recipe.load import load_recipe
@@ -60,10 +62,19 @@ def test_the_short_names_of_python_lead_to_their_places():
 
 
 def test_nothing_can_be_changed_afterwards():
-    recipe = load_recipe("digits").recipe
-    for part, name in ((recipe, "seed"), (recipe.train, "epochs"), (recipe.model, "dropout")):
-        with pytest.raises(ValidationError, match="frozen"):
-            setattr(part, name, 1)
+    def parts(of):
+        yield of
+        for name in type(of).model_fields:
+            if isinstance(getattr(of, name), BaseModel):
+                yield from parts(getattr(of, name))
+
+    recipe = load_recipe("digits", keywords={"early_stopping": {"patience": 2}}).recipe
+    found = list(parts(recipe))
+    assert len(found) == 11
+    for part in found:
+        for name in type(part).model_fields:
+            with pytest.raises(ValidationError, match="frozen"):
+                setattr(part, name, getattr(part, name))
 
 
 def test_a_new_model_drops_what_it_does_not_have_and_says_so():
@@ -87,6 +98,15 @@ def test_a_new_optimizer_drops_and_warns_of_the_inherited_rate():
     )
     typed = load_recipe("digits", sets=["optimizer.name=sgd", "optimizer.learning_rate=0.1"])
     assert typed.notes == ()
+
+
+def test_an_option_that_the_new_name_lacks_is_dropped_and_said(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    Path("base.yaml").write_text("base: digits\noptimizer: {name: adam, beta1: 0.8}\n")
+    Path("my.yaml").write_text("base: base.yaml\noptimizer: {name: sgd, learning_rate: 0.1}\n")
+    loaded = load_recipe("my.yaml")
+    assert "beta1" not in loaded.recipe.optimizer.options
+    assert loaded.notes[1:] == ("sgd has no optimizer.beta1; the one of base.yaml:2 is dropped",)
 
 
 def test_what_was_typed_is_never_dropped(tmp_path):

@@ -43,20 +43,18 @@ def test_mistakes_of_all_sources_come_together(monkeypatch, tmp_path):
         sets=["trian.epochs=3", "model.widths=5", "oops", "seed={"],
         keywords={"epoch": 3, "max_steps": 0},
     )
-    starts = [line.split(" — ")[0] for line in found]
-    assert sorted(starts) == sorted(
-        [
-            "--batch-size: train.batch_size: must be at least 1, got 0",
-            "--lr: optimizer.learning_rate: must be greater than 0, got -1.0",
-            "--set model.widths=5: model.widths: must be a list, got 5",
-            "--set seed={: YAML: expected the node content, but found '<stream end>'",
-            "--set trian.epochs=3: trian: is not known",
-            "--set: oops: must be written path=value",
-            "keyword epoch: epoch: is not known",
-            "keyword max_steps: train.max_steps: must be at least 1, got 0",
-            "my.yaml:1: data.validation: must be less than 1, got 2",
-        ]
-    )
+    sections = "seed, data, model, loss, optimizer, schedule, train"
+    assert found == [
+        "--batch-size: train.batch_size: must be at least 1, got 0",
+        "--lr: optimizer.learning_rate: must be greater than 0, got -1.0",
+        "--set: oops: must be written path=value",
+        "--set model.widths=5: model.widths: must be a list, got 5",
+        "--set seed={: YAML: expected the node content, but found '<stream end>'",
+        f"--set trian.epochs=3: trian: is not known — did you mean `train`? known: {sections}",
+        "keyword epoch: epoch: is not known — did you mean `epochs`?",
+        "keyword max_steps: train.max_steps: must be at least 1, got 0",
+        "my.yaml:1: data.validation: must be at most 0.9, got 2",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -92,4 +90,10 @@ def test_a_recipe_that_is_not_there_is_said_with_the_nearest(
 def test_keywords_by_their_flags_name_get_their_own():
     assert mistakes_of("digits", keywords={"lr": 0.1}) == [
         "keyword lr: lr: is not known — did you mean `learning_rate`?"
+    ]
+
+
+def test_flags_by_their_keywords_name_get_their_own():
+    assert mistakes_of("digits", flags={"learning_rate": 0.1}) == [
+        "--learning_rate: learning_rate: is not known — did you mean `lr`?"
     ]

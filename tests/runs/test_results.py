@@ -1,8 +1,10 @@
 """Results and model cards go through JSON unchanged."""
 
 import json
+from dataclasses import asdict
 
 import pytest
+from pydantic import TypeAdapter
 
 from convsmith.runs.model_card import ModelCard
 from convsmith.runs.results import PerClass, Results, Score
@@ -28,7 +30,8 @@ RESULTS = Results(
 
 
 def test_results_read_back_equal():
-    assert Results.from_dict(json.loads(json.dumps(RESULTS.to_dict()))) == RESULTS
+    text = json.dumps(asdict(RESULTS))
+    assert TypeAdapter(Results).validate_json(text) == RESULTS
 
 
 def test_the_spread_over_classes_is_that_of_the_classes():
@@ -43,5 +46,5 @@ def test_a_class_without_a_test_image_is_left_out():
 
 
 def test_a_card_reads_back_equal():
-    card = ModelCard("mlp", {"widths": [3]}, ("a", "b"), 1, (4, 5), (0.1,), (0.2,))
-    assert ModelCard.from_dict(json.loads(json.dumps(card.to_dict()))) == card
+    card = ModelCard("mlp", {"widths": [3]}, ("a", "b"), 1, (4, 5), (0.1,), (0.2,), 255.0)
+    assert TypeAdapter(ModelCard).validate_json(json.dumps(asdict(card))) == card

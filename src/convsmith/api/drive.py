@@ -208,7 +208,7 @@ def restore_newest(session: Session) -> bool:
     Damaged ones are reported and deleted, metrics and checkpoints of a later time cut off.
 
     Raises:
-        CheckpointError: there are checkpoints and all are damaged.
+        CheckpointError: all checkpoints are damaged or gone.
     """
     folders = checkpoints(session.run.checkpoints)
     for folder in reversed(folders):
@@ -225,12 +225,10 @@ def restore_newest(session: Session) -> bool:
         session.saved = session.state.step, session.state.epoch
         session.started = time.perf_counter()
         return True
-    if folders:
-        raise CheckpointError(
-            f"every checkpoint in {session.run.checkpoints} is damaged; "
-            f"to start anew: convsmith train {session.run.recipe}"
-        )
-    session.journal.cut(0)
+    if folders or session.run.metrics.stat().st_size:  # the first checkpoint is before any metric
+        what = "every checkpoint is damaged" if folders else "there is no checkpoint any more"
+        anew = f"convsmith train {session.run.recipe}"
+        raise CheckpointError(f"{session.run.checkpoints}: {what}; to train anew: {anew}")
     return False
 
 

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterable
+from dataclasses import asdict
 from statistics import median
 
 from safetensors.torch import save_file
@@ -36,7 +37,7 @@ def finish(session: Session, parts: Parts, card: ModelCard) -> Results:
     save_file(weights, temporary, {"convsmith": json.dumps(about)})
     flush(temporary)
     temporary.replace(run.weights)
-    write_atomically(run.model, to_json(card.to_dict()))
+    write_atomically(run.model, to_json(asdict(card)))
     test_batches = eval_batches(recipe, parts, "test", job.device)
     assert test_batches is not None
     test, rate = measure(session, test_batches)
@@ -64,7 +65,7 @@ def finish(session: Session, parts: Parts, card: ModelCard) -> Results:
         model_bytes=run.weights.stat().st_size,
         per_class=PerClass.of(test.per_class),
     )
-    write_atomically(run.results, to_json(results.to_dict()))
+    write_atomically(run.results, to_json(asdict(results)))
     return results
 
 

@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from PIL import Image
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from convsmith.api.run import open_run
 from convsmith.data.decode import decode
 from convsmith.data.normalise import Normalise
-from convsmith.errors import CheckpointError, DataError, RunError, UserError
+from convsmith.errors import DataError, UserError
 from convsmith.models import MODELS
 from convsmith.runs.folder import RunFolder
 from convsmith.runs.model_card import ModelCard
@@ -49,7 +48,7 @@ class Model:
     def __init__(self, module: nn.Module, card: ModelCard) -> None:
         self.module = module.eval()
         self.card = card
-        self._normalise = Normalise(card.mean, card.std)
+        self._normalise = Normalise(card.mean, card.std, card.scale)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -100,18 +99,21 @@ def load(
 
     Raises:
         RunError: there is no such run, or it has not finished.
-        CheckpointError: its weights are damaged.
+        DamagedError: its weights or its description are damaged.
     """
     folder = open_run(run, runs).folder
-    card = folder.read_as(folder.model, ModelCard.from_dict)
+    card = folder.read_as(folder.model, ModelCard)
     if module is None:
         if card.name is None:
             raise UserError(f"{folder.path} trained a network of your own: pass it as `module=`")
         if card.name not in MODELS:
-            raise RunError(f"{folder.model}: no network is called {card.name!r}")
-        module = MODELS[card.name](
-            len(card.classes), card.channels, card.image_size, **card.options
-        )
+            raise folder.damaged(folder.model, f"says {card.name!r}, and no network is called so")
+        try:
+            module = MODELS[card.name](
+                len(card.classes), card.channels, card.image_size, **card.options
+            )
+        except (TypeError, ValueError) as error:
+            raise folder.damaged(folder.model, f"has wrong options: {error}") from error
     weights = read_weights(folder)
     load_weights(module.state_dict(), weights)
     return Model(module, card)
@@ -122,12 +124,12 @@ def read_weights(folder: RunFolder) -> dict[str, Tensor]:
 
     Raises:
         RunError: the run has not finished.
-        CheckpointError: the file is damaged.
+        DamagedError: the file is damaged.
     """
-    path: Path = folder.weights
-    if not path.exists():
-        raise RunError(f"{path} is not there: the run has not finished")
     try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
+        with folder.weights.open("rb"):  # safetensors' own errors do not say why
+            return load_file(folder.weights)
+    except OSError as error:
+        raise folder.unreadable(folder.weights, error) from error
+    except SafetensorError as error:
+        raise folder.damaged(folder.weights, f"cannot be read: {error}") from error

@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from convsmith.errors import RunError
 from convsmith.recipe.load import load_recipe
 from convsmith.recipe.schema import Recipe
 from convsmith.runs.folder import RunFolder, find_runs_folder
@@ -36,9 +35,10 @@ class Run:
     @property
     def environment(self) -> dict[str, Any]:
         """Return versions, processor, threads and when and how the run was started."""
-        found = self.folder.read_json(self.folder.environment)
-        if "threads" not in found.get("exact", ()):
-            raise RunError(f"{self.folder.environment} does not say what the run depended on")
+        path = self.folder.environment
+        found = self.folder.read_as(path, dict[str, Any])
+        if not isinstance(found.get("exact"), dict) or "threads" not in found["exact"]:
+            raise self.folder.damaged(path, "does not say what the run depended on")
         return found
 
     @property
@@ -49,7 +49,7 @@ class Run:
     @property
     def finished(self) -> bool:
         """Return whether the run has results."""
-        return self.folder.results.exists()
+        return self.folder.finished
 
     @property
     def results(self) -> Results:
@@ -57,8 +57,9 @@ class Run:
 
         Raises:
             RunError: the run has not finished.
+            DamagedError: its results are damaged.
         """
-        return self.folder.read_as(self.folder.results, Results.from_dict)
+        return self.folder.read_as(self.folder.results, Results)
 
 
 def open_run(path: str | os.PathLike[str], runs: str | os.PathLike[str] | None = None) -> Run:

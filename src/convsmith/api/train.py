@@ -18,7 +18,7 @@ from convsmith.api.progress import ProgressKind, choose_progress
 from convsmith.api.run import Run, open_run
 from convsmith.data import find_root, load_source
 from convsmith.data.images import Source
-from convsmith.errors import CheckpointError, ResumeError, UserError
+from convsmith.errors import CheckpointError, DamagedError, ResumeError, UserError, WriteError
 from convsmith.recipe.build import (
     Parts,
     build_job,
@@ -102,6 +102,7 @@ def train(
         RecipeError: the recipe has mistakes; all are listed.
         UserError: the data, the device or the run is not what was asked for.
         NonFiniteError: training diverged.
+        WriteError: the disk is full; the run can be resumed.
         Interrupted: a signal asked to stop; the run can be resumed.
     """
     places = Places(runs, data_root, progress)
@@ -162,10 +163,16 @@ def resume_run(path: PathLike, own: Own, places: Places, *, inexact: bool) -> Ru
     """Go on where a run stopped, bit for bit; a finished run is returned as it is."""
     run = open_run(path, places.runs)
     with run.folder.locked():
-        if run.finished:
-            choose_progress(places.progress).say(f"{run.path} is finished; to train on: --from")
-            return run
         recipe = run.recipe
+        if run.finished:
+            shown = choose_progress(places.progress)
+            try:
+                _ = run.results, read_weights(run.folder)
+                run.folder.read_as(run.folder.model, ModelCard)
+                shown.say(f"{run.path} is finished; to train on: --from")
+                return run
+            except DamagedError as error:
+                shown.say(f"making again what is damaged: {str(error).partition(';')[0]}")
         stored = run.environment
         torch.set_num_threads(stored["exact"]["threads"])
         device = resolve_device(recipe.train.device)
@@ -226,8 +233,14 @@ def run_session(
         )
         if restore_newest(session):
             session.say(f"going on at step {session.state.step} of {job.total_steps}")
-        drive(session)
-        finish(session, parts, card(recipe, parts, own))
+        try:
+            drive(session)
+            finish(session, parts, card(recipe, parts, own))
+        except OSError as error:
+            place = f"{error.filename}: " if error.filename else ""
+            raise WriteError(
+                f"{place}{error.strerror or error}; once that is mended: {session.resume}"
+            ) from error
     return run
 
 
@@ -249,4 +262,5 @@ def card(recipe: Recipe, parts: Parts, own: Own) -> ModelCard:
         image_size=parts.train.image_size,
         mean=parts.normalise.mean,
         std=parts.normalise.std,
+        scale=parts.normalise.scale,
     )

@@ -56,6 +56,7 @@ def reading(name: str) -> Iterator[None]:
     """Turn what Pillow raises or warns of into one DataError."""
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of oddities in metadata; what matters is raised
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             yield
     except FileNotFoundError:
@@ -96,10 +97,14 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def eight_bits(image: Image.Image) -> Image.Image:
-    """Return an image of more than 8 bits as 8: 16-bit by its range, others by their largest."""
+    """Return an image of more than 8 bits as 8.
+
+    16-bit files are divided by their range. The formats of 32 bits do not say theirs, so it is
+    taken from the values: up to 255, up to 65535 (whole numbers), or up to the largest there is.
+    """
     values = numpy.asarray(image, dtype=numpy.float64)
     values = numpy.nan_to_num(values, nan=0, posinf=0, neginf=0).clip(0)
-    largest = 65535.0 if image.mode.startswith("I") else max(float(values.max()), 1.0)
-    if image.mode == "F" and values.max() <= 255:
-        largest = 255.0
+    sixteen = image.mode.startswith("I;16") or image.format in ("PNG", "PPM")
+    ranges = [65535.0] if sixteen else [255.0] if image.mode == "F" else [255.0, 65535.0]
+    largest = next((each for each in ranges if values.max() <= each), float(values.max()))
     return Image.fromarray((values.clip(0, largest) * 255 / largest).round().astype(numpy.uint8))

@@ -13,10 +13,11 @@ __all__ = ["Normalise"]
 
 @dataclass(frozen=True)
 class Normalise:
-    """``(pixels / 255 - mean) / std`` by channel; points are not divided by 255."""
+    """``(values / scale - mean) / std`` by channel; ``scale`` is 255 for images, 1 for points."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    scale: float = 255.0
 
     @classmethod
     def measure(cls, images: Images) -> Self:
@@ -38,7 +39,7 @@ class Normalise:
                 variance = float(values.double().var(correction=0))
             means.append(mean)
             stds.append(variance**0.5 or 1.0)
-        return cls(tuple(means), tuple(stds))
+        return cls(tuple(means), tuple(stds), 255.0 if pixels.dtype == torch.uint8 else 1.0)
 
     def __call__(
         self, pixels: Tensor, memory_format: torch.memory_format = torch.contiguous_format
@@ -46,13 +47,12 @@ class Normalise:
         """Return ``(N, C, H, W)`` float32 in ``memory_format``.
 
         Args:
-            pixels: uint8, or what augmentation made of uint8: float32 from 0 to 255. Points are
-                told by their size, 1x1.
+            pixels: images as uint8, or what augmentation made of it: float32 from 0 to 255;
+                or points.
             memory_format: of the result.
         """
-        scale = 1.0 if pixels.shape[-2:] == (1, 1) and pixels.is_floating_point() else 255.0
-        mean = torch.tensor(self.mean, device=pixels.device) * scale
-        factor = 1 / (torch.tensor(self.std, device=pixels.device) * scale)
+        mean = torch.tensor(self.mean, device=pixels.device) * self.scale
+        factor = 1 / (torch.tensor(self.std, device=pixels.device) * self.scale)
         result = pixels.to(torch.float32, memory_format=memory_format)
         if result is pixels:
             result = pixels.clone(memory_format=memory_format)

@@ -28,9 +28,9 @@ def own_source(
 
     Args:
         train: a pair ``(images, labels)`` of tensors, ``(N, C, H, W)`` or ``(N, H, W)`` uint8 and
-            ``(N,)`` integers; or a map-style data set of ``(image, label)``, each image a Pillow
-            image, a ``(C, H, W)`` tensor (uint8, or float from 0 to 1) or an ``(H, W, C)`` array
-            of bytes, all of one size.
+            ``(N,)`` integers (points are ``(N, C, 1, 1)`` floats); or a map-style data set of
+            ``(image, label)``, each image a Pillow image, a ``(C, H, W)`` tensor (uint8, or float
+            from 0 to 1) or an ``(H, W, C)`` array of bytes, all of one size.
         test: the same, for the test part.
         classes: their names; by default the numbers from 0 to the largest label.
         name: what the data set is called in results.
@@ -67,7 +67,9 @@ def read(given: Any, part: str) -> Images:
         pixels = pixels[:, None]
     if pixels.ndim != 4 or pixels.numel() == 0:
         raise DataError(f"{part} images must be (N, C, H, W), not {tuple(pixels.shape)}")
-    if pixels.dtype != torch.uint8 and tuple(pixels.shape[2:]) != (1, 1):
+    if pixels.is_floating_point() and tuple(pixels.shape[2:]) == (1, 1):
+        pixels = pixels.float()  # points
+    elif pixels.dtype != torch.uint8:
         raise DataError(f"{part} images must be uint8 (0 to 255), not {pixels.dtype}")
     if labels.shape != (len(pixels),):
         raise DataError(f"{part}: {len(pixels)} images, labels of shape {tuple(labels.shape)}")

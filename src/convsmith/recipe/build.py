@@ -11,7 +11,7 @@ from convsmith.data.batches import EvalBatches, TrainBatches
 from convsmith.data.images import Images, Source
 from convsmith.data.normalise import Normalise
 from convsmith.data.split import stratified_split
-from convsmith.errors import ModelError
+from convsmith.errors import ModelError, UserError
 from convsmith.models import MODELS
 from convsmith.randomness import derive
 from convsmith.recipe.schema import Recipe
@@ -103,11 +103,22 @@ def build_model(
 
 
 def augmentation(recipe: Recipe, source: Source) -> Augment:
-    """Return what the recipe does to training images: its operations, or those of its level."""
+    """Return what the recipe does to training images: its operations, or those of its level.
+
+    Raises:
+        UserError: the operations do not fit the size of the images.
+    """
     chosen = recipe.data.augment
     if isinstance(chosen, str):
         return LEVELS[chosen](source)
-    return Augment(**dict(chosen))
+    operations = Augment(**dict(chosen))
+    height, width = source.train.image_size
+    if operations.crop >= min(height, width):
+        raise UserError(
+            f"data.augment.crop: {operations.crop} pixels of padding on images of "
+            f"{height}x{width} would leave black ones; an eighth of the size is usual"
+        )
+    return operations
 
 
 def build_loss(recipe: Recipe, classes: int) -> Loss:

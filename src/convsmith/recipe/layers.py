@@ -68,6 +68,7 @@ class Merged:
     inherited: set[Path] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     mistakes: list[Mistake] = field(default_factory=list)
+    unread: bool = False  # whether a source could not be read, so that values may be missing
 
 
 def lay(merged: Merged, layer: Layer, *, inherited: bool = False) -> None:
@@ -164,7 +165,8 @@ def options_layer(
     for name, value in given.items():
         place = shown.format(name)
         if name not in table:
-            meant = next((key for key, path in table.items() if path == FLAGS.get(name)), name)
+            path = FLAGS.get(name, KEYWORDS.get(name))  # the other way of saying it
+            meant = next((key for key in table if table[key] == path), name)
             hint = did_you_mean(meant, table).strip(" ()") or f"known: {', '.join(table)}"
             mistakes.append(Mistake(name, "is not known", place, hint))
         elif value is not None:

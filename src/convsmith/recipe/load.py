@@ -54,7 +54,12 @@ def load_recipe(
     """
     merged = Merged()
     lay(merged, default_names(), inherited=True)
-    for layer, inherited in base_layers(source):
+    try:
+        layers = source_layers(source, merged)
+    except RecipeError as error:  # nothing is known of it; what lies over it is still looked at
+        merged.mistakes += error.mistakes
+        merged.unread, layers = True, []
+    for layer, inherited in layers:
         lay(merged, layer, inherited=inherited)
     flags_layer = options_layer(flags or {}, FLAGS, "--{}", merged.mistakes)
     lay(merged, flags_layer)
@@ -70,35 +75,42 @@ def default_names() -> Layer:
     return Layer({key: field.default for key, field in fields.items() if not field.is_required()})
 
 
-def base_layers(
-    source: str | os.PathLike[str] | Mapping[str, object], around: tuple[Path, ...] = ()
+def source_layers(
+    source: str | os.PathLike[str] | Mapping[str, object],
+    merged: Merged,
+    around: tuple[Path, ...] = (),
 ) -> list[tuple[Layer, bool]]:
-    """Return the layers of a source, lowest first, and whether each is inherited."""
+    """Return the layers of a source, lowest first, and whether each is inherited.
+
+    A ``base`` that cannot be read is a mistake in ``merged``; the layers over it are returned.
+
+    Raises:
+        RecipeError: the source itself cannot be read.
+    """
     if isinstance(source, Mapping):
         values = tuples(source)
         layer, preset = Layer(values), False
         for key, value in values.items():
             note_places(layer, (key,), value, "recipe")
-        folder = Path()
     else:
         path, shown, preset = find(source, around[-1].parent if around else Path())
         if path in around:
             chain = " → ".join(each.name for each in (*around, path))
             raise RecipeError([Mistake("base", f"leads back to itself: {chain}", shown)])
         layer = read_yaml(path, shown)
-        around, folder = (*around, path), path.parent
+        around = (*around, path)
     for key in HEADER:
         layer.values.pop(key, None)
     if "base" not in layer.values:
         return [(layer, preset)]
-    base = layer.values.pop("base")
-    if not isinstance(base, str):
-        raise RecipeError([Mistake("base", "must be a preset or a file", layer.places[("base",)])])
+    base, here = layer.values.pop("base"), layer.places["base",]
     try:
-        below = base_layers(base, around or (folder / "recipe",))
+        if not isinstance(base, str):
+            raise RecipeError([Mistake("base", "must be a preset or a file", here)])
+        below = source_layers(base, merged, around or (Path("recipe"),))
     except RecipeError as error:
-        here = layer.places["base",]
-        raise RecipeError([replace(m, where=m.where or here) for m in error.mistakes]) from None
+        merged.mistakes += [replace(each, where=each.where or here) for each in error.mistakes]
+        merged.unread, below = True, []
     return [*((each, True) for each, _ in below), (layer, preset)]
 
 

@@ -36,7 +36,7 @@ class Data(Frozen):
     augment: str | AugmentOptions = Field(
         "none", description="A level (none, light) or operations with their strengths."
     )
-    validation: Annotated[float, Ge(0), Lt(1)] = Field(
+    validation: Annotated[float, Ge(0), Le(0.9)] = Field(
         0.1, description="The share of the training part that is kept for validation; 0 keeps none."
     )
 
@@ -71,8 +71,10 @@ class Checkpointing(Frozen):
 class Train(Frozen):
     """How long, how large, how exact."""
 
-    epochs: Count = 10
-    batch_size: Count = Field(64, description="The effective batch: images in one optimizer step.")
+    epochs: Annotated[Count, Le(1_000_000)] = 10
+    batch_size: Annotated[Count, Le(1_000_000)] = Field(
+        64, description="The effective batch: images in one optimizer step."
+    )
     max_steps: Count | None = Field(None, description="An end before that of the last epoch.")
     accumulate: Count = Field(1, description="Micro-batches that each batch is split into.")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"

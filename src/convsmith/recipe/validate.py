@@ -30,6 +30,8 @@ def validate(merged: Merged) -> Recipe:
         mistakes.append(unknown((key,), Recipe.model_fields, merged))
     for key, field in Recipe.model_fields.items():
         if key not in merged.values and field.is_required():
+            if merged.unread:  # it may stand in what could not be read
+                continue
             mistakes.append(Mistake(key, "is missing", hint=example(key)))
             continue
         value = merged.values[key] if key in merged.values else field.get_default()
@@ -73,7 +75,9 @@ def wrong_name(section: str, merged: Merged) -> Iterable[Mistake]:
     values, known = merged.values[section], NAMED[section]
     name = values.get("name") if isinstance(values, dict) else None
     path = (section, "name")
-    if name is None:
+    if name is None and merged.unread:
+        pass
+    elif name is None:
         yield Mistake(
             f"{section}.name", "is missing", merged.places.get((section,)), choose("", known)
         )
@@ -114,18 +118,35 @@ def translate(section: str, detail: ErrorDetails, merged: Merged) -> Iterable[Mi
     path: Path = (section, *found)
     kind, value = detail["type"], detail["input"]
     if section == "data" and found[:1] == ["augment"]:
-        branch = "augment" if isinstance(merged.values["data"]["augment"], dict) else "str"
-        if found[1:2] != [branch]:
+        given = merged.values["data"]["augment"]
+        if found[1:2] != ["augment" if isinstance(given, dict) else "str"]:
             return
         path = ("data", "augment", *found[2:])
+        if not isinstance(given, dict):
+            message = f"must be a level or a mapping of operations, got {shown(given)}"
+            yield Mistake("data.augment", message, place(path, merged), choose("", LEVELS))
+            return
     if kind == "extra_forbidden":
         yield unknown(path, siblings(path, merged), merged)
-    elif kind == "missing":
+    elif kind == "missing" and path[-1].isdigit():  # of a list with a fixed number of entries
+        if path[-1] == str(len(value)):
+            wanted = entries(section, path, merged)
+            message = f"must have {wanted} entries, got {len(value)}"
+            yield Mistake(".".join(path[:-1]), message, place(path[:-1], merged))
+    elif kind == "missing" and not merged.unread:
         hint = choose("", SOURCES) if path == ("data", "source") else None
         yield Mistake(".".join(path), "is missing", place(path[:-1], merged), hint)
-    else:
+    elif kind != "missing":
         message, hint = words(detail, value)
+        if len(path) == 1 and "mapping" in message:
+            hint = example(section)
         yield Mistake(".".join(path), message, place(path, merged), hint)
+
+
+def entries(section: str, path: Path, merged: Merged) -> int:
+    """Return how many entries the list around ``path`` must have."""
+    field = variant_of(section, merged.values[section]["name"]).model_fields[path[1]]
+    return len(get_args(field.annotation))
 
 
 def words(detail: ErrorDetails, value: object) -> tuple[str, str | None]:
@@ -150,7 +171,11 @@ def words(detail: ErrorDetails, value: object) -> tuple[str, str | None]:
     }
     if kind in limits:
         text, key = limits[kind]
-        return f"{text} {context[key]:g}, got {shown(value)}", None
+        limit = context[key]
+        return (
+            f"{text} {limit if isinstance(limit, int) else f'{limit:g}'}, got {shown(value)}",
+            None,
+        )
     if kind == "literal_error":
         allowed = [
             each.strip("'") for each in context["expected"].replace(" or ", ", ").split(", ")

@@ -17,14 +17,17 @@ Layout::
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from convsmith.errors import RunError, did_you_mean
+from pydantic import TypeAdapter, ValidationError
+
+from convsmith.errors import ConvsmithError, DamagedError, RunError, did_you_mean
 
 __all__ = ["FORMAT", "RunFolder", "find_runs_folder", "write_atomically"]
 
@@ -74,6 +77,8 @@ class RunFolder:
             )
         draft = runs / f".new-{os.getpid()}"
         try:
+            if runs.is_file():
+                raise RunError(f"cannot make a run in {runs}: it is a file, not a folder")
             runs.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(draft, ignore_errors=True)
             draft.mkdir()
@@ -102,7 +107,7 @@ class RunFolder:
             parent = (runs or given.parent) if len(given.parts) == 1 else given.parent
             names = [file.parent.name for file in parent.glob("*/run.json")]
             hint = did_you_mean(given.name, names)
-            raise RunError(f"there is no run {given}{hint}")
+            raise RunError(f"there is no run {os.fspath(path)!r}{hint}")
         try:
             version = json.loads((found / "run.json").read_text())["format"]
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -126,33 +131,43 @@ class RunFolder:
             finally:
                 unlock(file)
 
-    def read_json(self, path: Path) -> dict[str, Any]:
-        """Read one of the run's JSON files.
+    @property
+    def finished(self) -> bool:
+        """Return whether the training came to its end; its results are written last."""
+        return self.results.exists()
+
+    def read_as(self, path: Path, kind: type[T]) -> T:
+        """Read one of the run's JSON files into a dataclass or mapping of that type.
 
         Raises:
-            RunError: it is not there or not a JSON object.
+            RunError: it is not there, because the run has not finished.
+            DamagedError: it is not there though the run has finished, or not as it was written.
         """
         try:
-            value = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise RunError(f"{path} is not there: the run has not finished") from None
-        except (OSError, ValueError) as error:
-            raise RunError(f"{path} cannot be read: {error}") from error
-        if not isinstance(value, dict):
-            raise RunError(f"{path} is not a JSON object")
-        return value
+            return TypeAdapter(kind).validate_json(path.read_bytes())
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            wrong = f"{place}: {first['msg']}" if place else first["msg"]
+            raise self.damaged(path, f"is not as convsmith wrote it: {wrong}") from error
+        except OSError as error:
+            raise self.unreadable(path, error) from error
 
-    def read_as(self, path: Path, make: Callable[[dict[str, Any]], T]) -> T:
-        """Read one of the run's JSON files into an object.
+    def unreadable(self, path: Path, error: OSError) -> ConvsmithError:
+        """Return what to raise when the system does not give a file of the run."""
+        if not isinstance(error, FileNotFoundError):
+            return self.damaged(path, f"cannot be read: {error.strerror or error}")
+        if self.finished or path in (self.recipe, self.environment):
+            return self.damaged(path, "is missing")
+        resume = f"convsmith train --resume {shlex.quote(str(self.path))}"
+        return RunError(f"{self.path} has not finished; to go on: {resume}")
 
-        Raises:
-            RunError: it is not there, or lacks what the object needs.
-        """
-        values = self.read_json(path)
-        try:
-            return make(values)
-        except (KeyError, TypeError, ValueError) as error:
-            raise RunError(f"{path} is not as convsmith wrote it: {error!r}") from error
+    def damaged(self, path: Path, how: str) -> DamagedError:
+        """Return what to raise for a damaged file, with the way to mend it if there is one."""
+        if path in (self.recipe, self.environment):
+            return DamagedError(f"{path} {how}")
+        resume = f"convsmith train --resume {shlex.quote(str(self.path))}"
+        return DamagedError(f"{path} {how}; to make it again from the checkpoint: {resume}")
 
 
 def claim(draft: Path, runs: Path, base: str, name: str | None) -> Path:

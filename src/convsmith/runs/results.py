@@ -1,9 +1,9 @@
 """The results of a finished run: what ``results.json`` holds and ``train --json`` prints."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import fmean, pstdev
-from typing import Any, Self
+from typing import Self
 
 __all__ = ["PerClass", "Results", "Score"]
 
@@ -58,17 +58,3 @@ class Results:
     parameters: int
     model_bytes: int
     per_class: PerClass
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Return the results that :meth:`to_dict` gave."""
-        nested = {
-            "test": Score(**values["test"]),
-            "val": None if values["val"] is None else Score(**values["val"]),
-            "per_class": PerClass(**values["per_class"]),
-        }
-        return cls(**(values | nested))
