@@ -1,6 +1,8 @@
 """Augmentation against torchvision, one image at a time; and drawn apart from applied."""
 
+import itertools
 import math
+from dataclasses import fields
 
 import pytest
 import torch
@@ -9,12 +11,28 @@ from hypothesis import strategies as st
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as reference
 
-from convsmith.data.augment import LEVELS, Augment, Drawn, affine
+from convsmith.data import load_source
+from convsmith.data.augment import IDENTITY, LEVELS, Augment, Drawn
+from convsmith.data.geometry import affine
 from convsmith.data.images import Images, Source
 from convsmith.randomness import generator
 
 PIXELS = torch.randint(0, 256, (20, 3, 12, 16), dtype=torch.uint8)
-ALL = Augment(crop=2, flip=0.5, rotation=20, translation=0.1)
+ALL = Augment(
+    crop=2,
+    flip=0.5,
+    resized_crop=0.3,
+    rotation=20,
+    translation=0.1,
+    zoom=0.2,
+    brightness=0.3,
+    contrast=0.3,
+    saturation=0.3,
+    hue=0.1,
+    cutout=0.5,
+    random_operations=3,
+    magnitude=0.5,
+)
 
 
 def draw(augment, seed=0, count=20, size=(12, 16)):
@@ -24,7 +42,7 @@ def draw(augment, seed=0, count=20, size=(12, 16)):
 def test_no_strength_is_no_change():
     augment = Augment()
     drawn = draw(augment)
-    assert list(drawn) == [None] * 4
+    assert set(drawn) == {None}
     assert augment.apply(PIXELS, drawn) is PIXELS
 
 
@@ -101,8 +119,10 @@ def test_a_slice_of_what_was_drawn_gives_that_slice_of_the_result(start, stop, s
 
 def test_equal_generators_draw_alike_and_others_do_not():
     first, again, other = draw(ALL), draw(ALL), draw(ALL, 1)
-    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-    assert not any(torch.equal(a, b) for a, b in zip(first, other, strict=True))
+    pairs = [(a, b, c) for a, b, c in zip(first, again, other, strict=True) if a is not None]
+    assert len(pairs) == len(fields(Drawn))
+    assert all(torch.equal(a, b) for a, b, _ in pairs)
+    assert not any(torch.equal(a, c) for a, _, c in pairs)
 
 
 def test_a_level_flips_only_what_keeps_its_label():
@@ -207,3 +227,82 @@ def test_a_draw_leaves_the_global_random_numbers_alone():
     state = torch.get_rng_state()
     draw(ALL)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_zoom_is_torchvisions_scale():
+    images = torch.randint(0, 256, (1, 3, 20, 20)).float()
+    matrices = affine(torch.zeros(1), torch.zeros(2, 1), (20, 20), torch.tensor([1.3]))
+    found = Augment(zoom=0.5).apply(images, Drawn(matrices=matrices))
+    expected = reference.affine(
+        images, 0, [0, 0], 1.3, [0.0], interpolation=InterpolationMode.BILINEAR
+    )
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=0.05)
+
+
+def test_factors_stay_within_their_limits_and_reach_them():
+    augment = Augment(brightness=0.2, hue=0.1)
+    factors = draw(augment, count=2000).factors
+    assert factors[:, 0].min() == pytest.approx(0.8, abs=0.01)
+    assert factors[:, 0].max() == pytest.approx(1.2, abs=0.01)
+    assert factors[:, 1].unique().tolist() == [1.0]  # no contrast was asked for
+    assert factors[:, 3].abs().max() == pytest.approx(0.1, abs=0.005)
+
+
+def test_a_hole_is_a_square_of_the_images_mean():
+    augment = Augment(cutout=0.5)
+    drawn = draw(augment, count=200)
+    pixels = PIXELS[:1].expand(200, -1, -1, -1)
+    found = augment.apply(pixels, drawn)
+    mean = PIXELS[0].float().mean((1, 2))
+    whole = 0
+    for image, (top, left, bottom, right) in zip(found, drawn.holes.tolist(), strict=True):
+        assert (bottom - top, right - left) == (6, 6)
+        rows, columns = slice(max(top, 0), max(bottom, 0)), slice(max(left, 0), max(right, 0))
+        expected = PIXELS[0].float()
+        expected[:, rows, columns] = mean[:, None, None]
+        torch.testing.assert_close(image, expected)
+        whole += top >= 0 and bottom <= 12 and left >= 0 and right <= 16
+    assert 0 < whole < 200  # holes may hang over the border
+
+
+def test_a_resized_crop_shows_a_part_of_that_area():
+    matrices = draw(Augment(resized_crop=0.25), count=2000, size=(64, 64)).matrices
+    area = matrices[:, 0, 0] * matrices[:, 1, 1]
+    assert area.max() <= 1.0001
+    assert 0.18 < area.min() < 0.3  # the proportions of a large one are cut to fit
+    reach = matrices[:, :, 2].abs() + torch.stack([matrices[:, 0, 0], matrices[:, 1, 1]], 1)
+    assert reach.max() <= 1.0001  # never outside the image
+
+
+def test_every_random_operation_is_drawn_and_changes_something():
+    augment = Augment(random_operations=1, magnitude=0.8)
+    pixels = torch.randint(20, 200, (600, 3, 32, 32), dtype=torch.uint8)
+    drawn = draw(augment, count=600, size=(32, 32))
+    changed = (augment.apply(pixels, drawn) - pixels).abs().amax((1, 2, 3)) > 1
+    for operation in range(IDENTITY + 1):
+        chosen = drawn.operations[:, 0] == operation
+        assert chosen.sum() > 20
+        assert changed[chosen].all() == (operation != IDENTITY), operation
+
+
+@pytest.mark.parametrize("level", ["moderate", "strong"])
+def test_levels_suit_the_data(level):
+    digits, moons = load_source("digits", None), load_source("moons", None)
+    chosen = LEVELS[level](digits)
+    assert (chosen.flip, chosen.saturation, chosen.hue) == (0, 0, 0)
+    assert chosen.brightness > 0
+    assert LEVELS[level](moons) == Augment()
+    large = Images(torch.zeros(4, 3, 96, 96, dtype=torch.uint8), torch.zeros(4))
+    photographs = LEVELS[level](Source("x", ("a", "b"), large, large, mirrored=True))
+    assert photographs.crop == 0
+    assert photographs.resized_crop == photographs.flip == 0.5
+    assert photographs.saturation > 0
+
+
+def test_levels_rise():
+    source = load_source("digits", None)
+    levels = [LEVELS[name](source) for name in ("none", "light", "moderate", "strong")]
+    for lower, higher in itertools.pairwise(levels):
+        assert lower != higher
+        for field in fields(Augment):
+            assert getattr(higher, field.name) >= getattr(lower, field.name), field.name

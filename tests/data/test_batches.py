@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convsmith.data.augment import Augment
-from convsmith.data.batches import EvalBatches, TrainBatches
+from convsmith.data.batches import EvalBatches, Loading, TrainBatches
 from convsmith.data.images import Images
 from convsmith.data.normalise import Normalise
 from convsmith.errors import DataError
@@ -181,3 +181,83 @@ def test_evaluation_has_the_layout_asked_for():
         images, Normalise.measure(images), batch_size=2, device=CPU, memory_format=layout
     )
     assert all(pixels.is_contiguous(memory_format=layout) for pixels, _ in found)
+
+
+MIXED = Augment(crop=1, flip=0.5, rotation=10, mixup=0.5, cutmix=1.0)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("augment", [Augment(crop=1, rotation=30), MIXED])
+def test_streamed_batches_are_those_of_memory_bit_for_bit(workers, augment):
+    streamed = batches(
+        augment=augment, classes=50, loading=Loading(stream=True, workers=workers, prefetch=2)
+    )
+    plain = batches(augment=augment, classes=50)
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    for epoch, first in ((0, 0), (0, 3), (1, 0), (4, 5)):
+        pairs = zip(streamed.epoch(epoch, first), plain.epoch(epoch, first), strict=True)
+        for found, expected in pairs:
+            assert torch.equal(found[0], expected[0])
+            assert torch.equal(found[1], expected[1])
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_an_epoch_that_was_left_does_not_spoil_the_next():
+    streamed = batches(loading=Loading(stream=True, workers=2))
+    next(streamed.epoch(0))
+    assert labels(streamed.epoch(1)) == labels(batches().epoch(1))
+
+
+@pytest.mark.parametrize("augment", [Augment(crop=1, rotation=30), MIXED])
+@pytest.mark.parametrize("world", [2, 4])
+def test_the_parts_of_several_processes_are_the_batch_of_one(augment, world):
+    whole = list(batches(augment=augment, classes=50).epoch(2))
+    parts = [
+        list(batches(augment=augment, classes=50, rank=rank, world=world).epoch(2))
+        for rank in range(world)
+    ]
+    for step, (images, targets) in enumerate(whole):
+        for rank in range(world):
+            torch.testing.assert_close(parts[rank][step][0], images[rank::world])
+            assert torch.equal(parts[rank][step][1], targets[rank::world])
+
+
+def test_balanced_sampling_shows_every_class_alike():
+    few = Images(IMAGES.pixels, torch.tensor([0] * 45 + [1] * 5))
+    seen = [label for epoch in range(40) for label in labels(balanced(few).epoch(epoch))]
+    assert 0.45 < sum(seen) / len(seen) < 0.55
+    assert labels(balanced(few).epoch(3)) == labels(balanced(few).epoch(3))
+    assert labels(balanced(few).epoch(3)) != labels(balanced(few).epoch(4))
+
+
+def balanced(images):
+    return batches(images, sampling="balanced")
+
+
+def test_rows_of_a_larger_tensor_are_found():
+    rows = torch.tensor([3, 40, 7, 11])
+    some = IMAGES.select(rows)
+    assert some.pixels is IMAGES.pixels
+    pixels, found = some.take(torch.tensor([1, 2]))
+    assert found.tolist() == [40, 7]
+    assert torch.equal(pixels, IMAGES.pixels[[40, 7]])
+    assert some.select(torch.tensor([2, 0])).labels.tolist() == [7, 3]
+    moved = some.to(torch.device("meta"))
+    assert moved.pixels.shape == (4, 1, 6, 6)
+    assert some.nbytes == 4 * 36
+
+
+def test_a_checksum_is_that_of_pixels_labels_and_order():
+    some = IMAGES.select(torch.arange(20))
+    same = Images(IMAGES.pixels[:20].clone(), IMAGES.labels[:20].clone())
+    assert some.checksum() == same.checksum()
+    others = [
+        IMAGES.select(torch.arange(19)),
+        IMAGES.select(torch.arange(20).flip(0)),
+        Images(same.pixels, same.labels + 1),
+        Images(255 - same.pixels, same.labels),
+    ]
+    known = [Images(IMAGES.pixels, IMAGES.labels, None, digest) for digest in "ab"]
+    sums = {each.checksum() for each in (some, *others, *known)}
+    assert len(sums) == 7

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convsmith.data.split import stratified_split
+from convsmith.data.split import grouped_split, stratified_split
 from convsmith.errors import DataError
 
 
@@ -73,3 +73,44 @@ def test_every_image_is_held_out_by_some_seed():
 def test_no_image_or_a_single_one_cannot_be_split(labels):
     with pytest.raises(DataError, match=r"data\.validation=0"):
         stratified_split(labels, 0.5, 0)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 15)), min_size=40, max_size=120),
+    st.integers(0, 3),
+)
+def test_no_group_is_torn_apart(pairs, seed):
+    labels, groups = torch.tensor(pairs).T
+    groups = groups.unique(return_inverse=True)[1]
+    if len(groups.unique()) < 4:
+        return
+    try:
+        kept, held_out = grouped_split(labels, groups, 0.3, seed)
+    except DataError:
+        return
+    assert not set(groups[kept].tolist()) & set(groups[held_out].tolist())
+    assert sorted([*kept.tolist(), *held_out.tolist()]) == list(range(len(labels)))
+
+
+def test_groups_are_split_in_proportion_and_by_seed():
+    groups = torch.arange(1000) // 5
+    labels = (groups * 7) % 4
+    _, held_out = grouped_split(labels, groups, 0.2, 0)
+    for label in range(4):
+        share = (labels[held_out] == label).sum() / (labels == label).sum()
+        assert 0.17 <= share <= 0.23
+    again, other = (grouped_split(labels, groups, 0.2, seed)[1] for seed in (0, 1))
+    assert torch.equal(held_out, again)
+    assert not torch.equal(held_out, other)
+
+
+def test_one_group_cannot_be_split():
+    with pytest.raises(DataError, match="cannot hold out 20%"):
+        grouped_split(torch.arange(10) % 2, torch.zeros(10, dtype=torch.int64), 0.2, 0)
+
+
+def test_test_and_validation_are_drawn_apart():
+    labels = torch.arange(400) % 4
+    found = [stratified_split(labels, 0.2, 0, purpose)[1] for purpose in ("test", "validation")]
+    assert not torch.equal(*found)

@@ -15,10 +15,9 @@ NAMES = [preset.name for preset in presets()]
 @pytest.mark.parametrize("name", NAMES)
 def test_every_preset_loads_and_says_what_it_reached(name):
     recipe = load_recipe(name).recipe
-    assert recipe.data.source in ("digits", "mnist", "fashion_mnist", "moons")
     preset = next(preset for preset in presets() if preset.name == name)
     assert preset.about
-    assert "%" in preset.reached
+    assert "%" in preset.reached or preset.reached.startswith("not measured")
     # a published accuracy belongs to one number format
     assert recipe.train.precision != "auto"
 
@@ -70,7 +69,7 @@ def test_nothing_can_be_changed_afterwards():
 
     recipe = load_recipe("digits", keywords={"early_stopping": {"patience": 2}}).recipe
     found = list(parts(recipe))
-    assert len(found) == 11
+    assert len(found) == 12
     for part in found:
         for name in type(part).model_fields:
             with pytest.raises(ValidationError, match="frozen"):

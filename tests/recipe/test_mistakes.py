@@ -1,11 +1,22 @@
 """What is said of wrong recipes: all of it, in order, word for word."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from convsmith.data import SOURCES
+from convsmith.data.augment import LEVELS, Augment
 from convsmith.errors import RecipeError
 from convsmith.recipe.load import load_recipe
+from convsmith.recipe.presets import presets
+
+KNOWN = {  # lists that grow, written as {sources} in the file
+    "sources": [*SOURCES, "folder:PATH", "csv:PATH"],
+    "levels": LEVELS,
+    "operations": [field.name for field in fields(Augment)],
+    "presets": [preset.name for preset in presets()],
+}
 
 
 def cases():
@@ -13,6 +24,8 @@ def cases():
     for case in text.split("\n## ")[1:]:
         title, body = case.split("\n", 1)
         recipe, mistakes = body.split("=>\n")
+        for name, known in KNOWN.items():
+            mistakes = mistakes.replace(f"{{{name}}}", ", ".join(known))
         yield pytest.param(recipe, mistakes.strip().splitlines(), id=title)
 
 

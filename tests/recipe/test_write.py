@@ -1,6 +1,7 @@
 """Recipes written out read back equal."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,7 @@ def complaints(text):
 @pytest.mark.parametrize("name", [preset.name for preset in presets()])
 def test_an_editor_finds_nothing_wrong_with_a_recipe_short_or_resolved(name):
     # PyYAML takes 3e-3 for text; editors and convsmith do not
-    text = preset_path(name).read_text().replace("e-3", "")
+    text = re.sub(r"e-\d", "", preset_path(name).read_text())
     assert complaints(text) == []
     assert complaints(to_yaml(load_recipe(name).recipe)) == []
 

@@ -246,7 +246,8 @@ def describe_data(name: str, root: Path) -> DataSet:
         source = load_source(name, root)
     except DataError as error:
         return DataSet(name, 0, 0, str(error))
-    return DataSet(name, len(source.train) + len(source.test), len(source.classes), "")
+    images = len(source.train) + (0 if source.test is None else len(source.test))
+    return DataSet(name, images, len(source.classes), "")
 
 
 def gpu_advice(gpu: Gpu) -> str:

@@ -8,11 +8,19 @@ import torch
 from torch import nn
 
 from convsmith.api.load import read_weights
+from convsmith.api.progress import choose_progress
 from convsmith.api.run import open_run
-from convsmith.data import find_root, load_source
+from convsmith.data import find_root
 from convsmith.data.images import Source
 from convsmith.errors import UserError
-from convsmith.recipe.build import LAYOUTS, build_loss, build_model, eval_batches, set_up
+from convsmith.recipe.build import (
+    LAYOUTS,
+    build_loss,
+    build_model,
+    eval_batches,
+    read_source,
+    set_up,
+)
 from convsmith.recipe.build import split as split_source
 from convsmith.runs.results import Score
 from convsmith.training.device import resolve_device
@@ -64,7 +72,9 @@ def evaluate(
     torch.set_num_threads(opened.environment["exact"]["threads"])
     device = resolve_device(recipe.train.device)
     set_up(device, recipe)
-    source = data if data is not None else load_source(recipe.data.source, find_root(data_root))
+    source = data
+    if source is None:
+        source = read_source(recipe, find_root(data_root), choose_progress("auto").say)
     parts = split_source(recipe, source)
     batches = eval_batches(recipe, parts, split, device)
     if batches is None:
@@ -75,7 +85,7 @@ def evaluate(
     layout = LAYOUTS[recipe.train.memory_format]
     model.to(device=device, memory_format=layout)  # type: ignore[call-overload]
     load_weights(model.state_dict(), weights)
-    loss = build_loss(recipe, len(parts.classes))
+    loss = build_loss(recipe, parts)
     result = measure(model, batches, loss, make_precision(recipe.train.precision, device))
     return Evaluated(
         run=str(opened.path),

@@ -14,9 +14,10 @@ from torch import nn
 from convsmith.api.drive import Session, drive, restore_newest
 from convsmith.api.finish import finish
 from convsmith.api.load import read_weights
+from convsmith.api.machine import memory
 from convsmith.api.progress import ProgressKind, choose_progress
 from convsmith.api.run import Run, open_run
-from convsmith.data import find_root, load_source
+from convsmith.data import find_root
 from convsmith.data.images import Source
 from convsmith.errors import CheckpointError, DamagedError, ResumeError, UserError, WriteError
 from convsmith.recipe.build import (
@@ -25,6 +26,7 @@ from convsmith.recipe.build import (
     build_loss,
     build_model,
     build_state,
+    read_source,
     set_up,
     split,
 )
@@ -140,11 +142,13 @@ def start_run(
     device = resolve_device(recipe.train.device)
     keep_freed_memory()
     source, parts, model = assemble(recipe, own, places)
-    build_loss(recipe, len(parts.classes))  # its mistakes show before a run folder is made
+    build_loss(recipe, parts)  # its mistakes show before a run folder is made
     set_up(device, recipe)
     if start_from is not None:
         begin_with(model, start_from, places)
-    resolved, resolution = resolve(recipe, source, parts, device, lambda: copy.deepcopy(model))
+    resolved, resolution = resolve(
+        recipe, source, parts, device, lambda: copy.deepcopy(model), free_memory(device)
+    )
     for note in resolution:
         shown.say(f"note: {note}")
     command = (
@@ -191,7 +195,10 @@ def resume_run(path: PathLike, own: Own, places: Places, *, inexact: bool) -> Ru
 def assemble(recipe: Recipe, own: Own, places: Places) -> tuple[Source, Parts, nn.Module]:
     """Read the data, split it, and build the network."""
     root = find_root(places.data_root)
-    source = own.data if own.data is not None else load_source(recipe.data.source, root)
+    shown = choose_progress(places.progress)
+    source = own.data if own.data is not None else read_source(recipe, root, shown.say)
+    for note in source.notes:
+        shown.say(f"note: {note}")
     parts = split(recipe, source)
     images = parts.train
     if own.model is not None:
@@ -242,6 +249,13 @@ def run_session(
                 f"{place}{error.strerror or error}; once that is mended: {session.resume}"
             ) from error
     return run
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Return the bytes that are free on a device, as far as the system says."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return memory().available
 
 
 def resume_command(run: Run, places: Places) -> str:

@@ -1,18 +1,37 @@
-"""Batches from images in memory, every one a function of (seed, epoch, step)."""
+"""Batches from images, every one a function of (seed, epoch, step)."""
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from convsmith.data.augment import Augment
 from convsmith.data.images import Images
+from convsmith.data.mixing import mix_labels, mix_pixels
 from convsmith.data.normalise import Normalise
 from convsmith.errors import DataError
 from convsmith.randomness import generator
 
-__all__ = ["EvalBatches", "TrainBatches"]
+__all__ = ["EvalBatches", "Loading", "Sampling", "TrainBatches"]
+
+Sampling = Literal["shuffled", "balanced"]
+
+
+@dataclass(frozen=True)
+class Loading:
+    """Where batches are put together: from images on the device, or by other processes.
+
+    ``stream`` is for images that do not fit in memory: ``workers`` processes each read
+    ``prefetch`` batches ahead, into pinned memory for a GPU.
+    """
+
+    stream: bool = False
+    workers: int = 0
+    prefetch: int = 2
 
 
 class TrainBatches:
@@ -20,6 +39,9 @@ class TrainBatches:
 
     What does not fill a batch at the end of an epoch is left out of it; every epoch is shuffled
     anew, so it is never the same images. A data set smaller than one batch is one batch.
+
+    With ``world`` processes, that of ``rank`` gets every ``world``-th image of each effective
+    batch, changed just as a single process would have changed it.
     """
 
     def __init__(
@@ -32,33 +54,65 @@ class TrainBatches:
         seed: int,
         device: torch.device,
         memory_format: torch.memory_format = torch.contiguous_format,
+        sampling: Sampling = "shuffled",
+        classes: int = 0,
+        loading: Loading = Loading(),
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
         if len(images) == 0:
             raise DataError("there is no image to train on")
-        self._images = images.to(device)
+        self._reader = Reader(images, device, loading)
+        self._count = len(images)
+        self._image_size = images.image_size
+        self._weights = None if sampling == "shuffled" else balance(images.labels)
         self._normalise = normalise
         self._batch_size = min(batch_size, len(images))
         self._augment = augment
         self._seed = seed
         self._device = device
         self._memory_format = memory_format
+        self._classes = classes
+        self._part = slice(rank, None, world)
 
     @property
     def steps_per_epoch(self) -> int:
         """Return the number of batches in one epoch."""
-        return len(self._images) // self._batch_size
+        return self._count // self._batch_size
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield ``(images (B, C, H, W) float32, labels (B,))`` from ``first_step`` on."""
-        order = torch.randperm(len(self._images), generator=generator(self._seed, "order", epoch))
-        order = order.to(self._device)
-        for step in range(first_step, self.steps_per_epoch):
-            chosen = order[step * self._batch_size : (step + 1) * self._batch_size]
+        """Yield ``(images (B, C, H, W) float32, labels (B,))`` from ``first_step`` on.
+
+        Mixed labels are ``(B, classes)`` float32 instead, shares that add up to 1.
+        """
+        steps = range(first_step, self.steps_per_epoch)
+        chosen = self._order(epoch).split(self._batch_size)[first_step : self.steps_per_epoch]
+        # A partner may be another process's image: then each looks at the whole batch.
+        early = slice(None) if self._augment.mixes else self._part
+        read = self._reader.read([indices[early] for indices in chosen])
+        for step, (pixels, labels) in zip(steps, read, strict=True):
             draw = generator(self._seed, "augment", epoch, step)
-            drawn = self._augment.draw(draw, len(chosen), self._images.image_size)
-            batch = self._images.select(chosen)
-            pixels = self._augment.apply(batch.pixels, drawn.to(self._device))
-            yield self._normalise(pixels, self._memory_format), batch.labels
+            drawn = self._augment.draw(draw, self._batch_size, self._image_size)
+            changed = self._augment.apply(pixels, drawn[early].to(self._device))
+            mix = self._augment.draw_mix(draw, self._batch_size, self._image_size)
+            targets = labels
+            if mix is not None:
+                mix = mix.to(self._device)
+                changed = mix_pixels(changed, mix)[self._part]
+                targets = mix_labels(labels, mix, self._classes)[self._part]
+            yield self._normalise(changed, self._memory_format), targets
+
+    def _order(self, epoch: int) -> Tensor:
+        """Return the indices of an epoch's images."""
+        draw = generator(self._seed, "order", epoch)
+        if self._weights is None:
+            return torch.randperm(self._count, generator=draw)
+        return torch.multinomial(self._weights, self._count, replacement=True, generator=draw)
+
+
+def balance(labels: Tensor) -> Tensor:
+    """Return ``(N,)`` weights that make every class equally likely to be drawn."""
+    return 1 / labels.bincount().double()[labels]
 
 
 class EvalBatches:
@@ -72,8 +126,10 @@ class EvalBatches:
         batch_size: int,
         device: torch.device,
         memory_format: torch.memory_format = torch.contiguous_format,
+        loading: Loading = Loading(),
     ) -> None:
-        self._images = images.to(device)
+        self._reader = Reader(images, device, loading)
+        self._count = len(images)
         self._normalise = normalise
         self._batch_size = batch_size
         self._memory_format = memory_format
@@ -81,13 +137,69 @@ class EvalBatches:
     @property
     def count(self) -> int:
         """Return the number of images."""
-        return len(self._images)
+        return self._count
 
     def __len__(self) -> int:
-        return math.ceil(len(self._images) / self._batch_size)
+        return math.ceil(self._count / self._batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for start in range(0, len(self._images), self._batch_size):
-            part = slice(start, start + self._batch_size)
-            pixels = self._normalise(self._images.pixels[part], self._memory_format)
-            yield pixels, self._images.labels[part]
+        chosen = [part for part in torch.arange(self._count).split(self._batch_size) if len(part)]
+        for pixels, labels in self._reader.read(chosen):
+            yield self._normalise(pixels, self._memory_format), labels
+
+
+class Reader:
+    """Reads rows of images: here, from memory or the device, or ahead in other processes."""
+
+    def __init__(self, images: Images, device: torch.device, loading: Loading) -> None:
+        self._device = device
+        self._images = images if loading.stream else images.to(device)
+        self._order = Order()
+        self._loader: DataLoader[Any] | None = None
+        if loading.stream:
+            self._loader = DataLoader(
+                Rows(images),
+                sampler=self._order,
+                batch_size=None,
+                num_workers=loading.workers,
+                prefetch_factor=loading.prefetch if loading.workers else None,
+                persistent_workers=loading.workers > 0,
+                pin_memory=device.type == "cuda",
+                generator=torch.Generator(),  # of its own: it leaves the global one alone
+            )
+
+    def read(self, chosen: list[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield uint8 pixels and labels, on the device, of each list of indices."""
+        if self._loader is None:
+            for indices in chosen:
+                yield self._images.take(indices.to(self._device))
+            return
+        self._order.chosen = chosen
+        for pixels, labels in self._loader:
+            yield (
+                pixels.to(self._device, non_blocking=True),
+                labels.to(self._device, non_blocking=True),
+            )
+
+
+class Rows(Dataset[tuple[Tensor, Tensor]]):
+    """Images as a map from a list of indices to a batch, for worker processes."""
+
+    def __init__(self, images: Images) -> None:
+        self._images = images
+
+    def __getitem__(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        return self._images.take(indices)
+
+
+class Order(Sampler[Tensor]):
+    """The lists of indices of the epoch that is being read."""
+
+    def __init__(self) -> None:
+        self.chosen: list[Tensor] = []
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter(self.chosen)
+
+    def __len__(self) -> int:
+        return len(self.chosen)

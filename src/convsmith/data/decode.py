@@ -4,8 +4,8 @@ import os
 import struct
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import IO
+from contextlib import contextmanager, suppress
+from typing import IO, Literal, get_args
 
 import numpy
 import torch
@@ -14,26 +14,60 @@ from torch import Tensor
 
 from convsmith.errors import DataError
 
-__all__ = ["decode", "to_tensor", "upright"]
+__all__ = ["RESIZES", "Resize", "decode", "decode_quietly", "quiet", "to_tensor", "upright"]
 
-LARGEST = 178_956_970  # pixels; Pillow's own limit for a decompression bomb
+LARGEST = 64_000_000  # pixels in memory at once; larger JPEG files are read at a half to an eighth
+
+Resize = Literal["stretch", "crop", "pad"]
+RESIZES: tuple[str, ...] = get_args(Resize)
+
+GREY = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L")
 
 
 def decode(
     image: str | os.PathLike[str] | IO[bytes] | Image.Image,
     channels: int,
     image_size: tuple[int, int],
+    resize: Resize = "stretch",
 ) -> Tensor:
     """Return an image as ``(channels, height, width)`` uint8.
 
     It is turned upright as its EXIF orientation says; of an animation the first frame is taken;
-    transparency is laid on white; 16-bit images are scaled to 8; then it is converted to grey or
-    RGB and resized to ``image_size`` (height, width), smoothed when it is made smaller. Proportions
-    are not kept.
+    it is resized to ``image_size`` (height, width), smoothed when it is made smaller; transparency
+    is laid on white; 16-bit images are scaled to 8; then it is converted to grey or RGB.
+
+    Args:
+        image: a file, an open file, or a Pillow image, which stays as it is.
+        channels: 1 or 3.
+        image_size: (height, width) of the result.
+        resize: ``stretch`` keeps everything but not the proportions, ``crop`` cuts off what stands
+            over at the longer side, ``pad`` fills the shorter side with black.
 
     Raises:
-        DataError: the file is missing, not an image, cut off, or of more than 179 million pixels.
+        DataError: the file is missing, not an image, cut off, or of too many pixels.
     """
+    with quiet():
+        return decode_quietly(image, channels, image_size, resize)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Pillow's warnings of odd metadata from the person; what matters is raised.
+
+    Not safe in several threads at once: enter it around them.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def decode_quietly(
+    image: str | os.PathLike[str] | IO[bytes] | Image.Image,
+    channels: int,
+    image_size: tuple[int, int],
+    resize: Resize = "stretch",
+) -> Tensor:
+    """Do what :func:`decode` does; for many threads that are in :func:`quiet` together."""
     if channels not in (1, 3):
         raise DataError(f"image files have 1 or 3 channels, the network takes {channels}")
     if isinstance(image, str | os.PathLike):
@@ -42,69 +76,112 @@ def decode(
         name = str(getattr(image, "name", "the image"))
     with reading(name):
         if isinstance(image, Image.Image):
-            return to_tensor(image, channels, image_size)
+            return to_tensor(image.copy(), channels, image_size, resize)
         with Image.open(image) as opened:
+            if opened.format in ("JPEG", "MPO"):  # decoded at a half, a quarter or an eighth
+                opened.draft(None, (2 * max(image_size), 2 * max(image_size)))
             if opened.width * opened.height > LARGEST:
                 raise DataError(
                     f"{name} has {opened.width}x{opened.height} pixels, too many to read"
                 )
-            return to_tensor(opened, channels, image_size)
+            return to_tensor(opened, channels, image_size, resize)
 
 
 @contextmanager
 def reading(name: str) -> Iterator[None]:
-    """Turn what Pillow raises or warns of into one DataError."""
+    """Turn what Pillow raises into one DataError."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of oddities in metadata; what matters is raised
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            yield
+        yield
     except FileNotFoundError:
         raise DataError(f"{name} is not there") from None
     except IsADirectoryError:
         raise DataError(f"{name} is a folder, not an image") from None
     except UnidentifiedImageError:
         raise DataError(f"{name} is not an image that can be read") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+    except Image.DecompressionBombError:
         raise DataError(f"{name} has too many pixels to read") from None
     except (OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error) as error:
         raise DataError(f"{name} cannot be read: {error}") from error
+    except (IndexError, KeyError, TypeError, AttributeError, MemoryError) as error:
+        raise DataError(f"{name} cannot be read: its contents are not valid") from error
 
 
-def to_tensor(image: Image.Image, channels: int, image_size: tuple[int, int]) -> Tensor:
-    """Turn upright, convert and resize an opened image."""
-    image = upright(image)
-    if image.mode in ("I", "I;16", "I;16B", "I;16L", "F"):
-        image = eight_bits(image)
-    if image.has_transparency_data:
-        clear = image.convert("RGBA")
-        image = Image.new("RGBA", clear.size, "white")
-        image.alpha_composite(clear)
+def to_tensor(
+    image: Image.Image, channels: int, image_size: tuple[int, int], resize: Resize = "stretch"
+) -> Tensor:
+    """Turn upright, resize and convert an opened image, which may be changed."""
+    image = plain_mode(upright(image))
+    brightest = range_of(image) if image.mode in GREY and image.mode != "L" else 255.0
+    image = fit(image, image_size, resize)
+    if brightest != 255.0 or image.mode not in ("L", "RGB", "RGBA"):
+        image = eight_bits(image, brightest)
+    if image.mode == "RGBA":
+        white = Image.new("RGBA", image.size, "white")
+        white.alpha_composite(image)
+        image = white
     image = image.convert("L" if channels == 1 else "RGB")
     height, width = image_size
     if image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
+        padded = Image.new(image.mode, (width, height))
+        padded.paste(image, ((width - image.width) // 2, (height - image.height) // 2))
+        image = padded
     pixels = torch.from_numpy(numpy.array(image))
     return pixels[None] if channels == 1 else pixels.permute(2, 0, 1).contiguous()
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """Return the image as its EXIF orientation says; broken EXIF is ignored."""
-    try:
-        return ImageOps.exif_transpose(image)
-    except (AttributeError, KeyError, SyntaxError, TypeError, struct.error):
+    """Turn the image as its EXIF orientation says, and return it; broken EXIF is ignored."""
+    with suppress(AttributeError, KeyError, SyntaxError, TypeError, ValueError, struct.error):
+        ImageOps.exif_transpose(image, in_place=True)
+    return image
+
+
+def plain_mode(image: Image.Image) -> Image.Image:
+    """Return an image that can be resized smoothly: L, RGB, RGBA, or grey of more than 8 bits."""
+    if image.has_transparency_data:
+        return image if image.mode == "RGBA" else image.convert("RGBA")
+    if image.mode in ("L", "RGB") or (image.mode in GREY and image.mode not in ("1", "F")):
         return image
+    if image.mode == "1":
+        return image.convert("L")
+    if image.mode == "F":  # not a number and infinity would spread over their neighbours
+        values = numpy.array(image, dtype=numpy.float32)
+        numpy.nan_to_num(values, copy=False, nan=0, posinf=0, neginf=0)
+        return Image.fromarray(values)
+    return image.convert("RGB")
 
 
-def eight_bits(image: Image.Image) -> Image.Image:
-    """Return an image of more than 8 bits as 8.
+def range_of(image: Image.Image) -> float:
+    """Return the value that stands for white in a grey image of more than 8 bits.
 
-    16-bit files are divided by their range. The formats of 32 bits do not say theirs, so it is
-    taken from the values: up to 255, up to 65535 (whole numbers), or up to the largest there is.
+    Files of 16 bits have their range. The formats of 32 bits do not say theirs, so it is taken
+    from the values: up to 255, up to 65535 (whole numbers), or up to the largest there is.
     """
-    values = numpy.asarray(image, dtype=numpy.float64)
-    values = numpy.nan_to_num(values, nan=0, posinf=0, neginf=0).clip(0)
+    largest = float(image.getextrema()[1])  # type: ignore[arg-type]  # one band
     sixteen = image.mode.startswith("I;16") or image.format in ("PNG", "PPM")
     ranges = [65535.0] if sixteen else [255.0] if image.mode == "F" else [255.0, 65535.0]
-    largest = next((each for each in ranges if values.max() <= each), float(values.max()))
-    return Image.fromarray((values.clip(0, largest) * 255 / largest).round().astype(numpy.uint8))
+    return next((each for each in ranges if largest <= each), largest)
+
+
+def eight_bits(image: Image.Image, brightest: float) -> Image.Image:
+    """Return a grey image of more than 8 bits as 8."""
+    values = numpy.asarray(image, dtype=numpy.float64).clip(0, brightest)
+    return Image.fromarray((values * 255 / brightest).round().astype(numpy.uint8))
+
+
+def fit(image: Image.Image, image_size: tuple[int, int], resize: Resize) -> Image.Image:
+    """Resize to (height, width); for ``pad``, to what then lies inside."""
+    height, width = image_size
+    box = (0.0, 0.0, float(image.width), float(image.height))
+    if resize == "crop":
+        scale = min(image.width / width, image.height / height)
+        left = (image.width - width * scale) / 2
+        top = (image.height - height * scale) / 2
+        box = (left, top, left + width * scale, top + height * scale)
+    elif resize == "pad":
+        scale = max(image.width / width, image.height / height)
+        width = max(1, round(image.width / scale))
+        height = max(1, round(image.height / scale))
+    if image.size == (width, height):
+        return image
+    return image.resize((width, height), Image.Resampling.BILINEAR, box)

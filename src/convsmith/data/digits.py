@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy
 import torch
 
-from convsmith.data.images import Images, Source
+from convsmith.data.images import Images, Say, Source
 from convsmith.data.split import stratified_split
 from convsmith.errors import DataError
 
 __all__ = ["digits"]
 
 
-def digits(root: Path) -> Source:
+def digits(root: Path, say: Say) -> Source:
     """Return the digits; a fifth of them, the same for everybody, is the test part.
 
     The file is read by its path, since importing ``sklearn.datasets`` takes two seconds. Source:

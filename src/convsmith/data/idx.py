@@ -9,7 +9,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from convsmith.data.images import Images, Source
+from convsmith.data.images import Images, Say, Source
 from convsmith.errors import DataError
 
 __all__ = ["fashion_mnist", "mnist", "read_idx"]
@@ -23,7 +23,7 @@ FASHION = (
 )
 
 
-def mnist(root: Path) -> Source:
+def mnist(root: Path, say: Say) -> Source:
     """Return MNIST: 60,000 and 10,000 digits of 28x28 (LeCun, Cortes & Burges, 1998).
 
     Raises:
@@ -33,7 +33,7 @@ def mnist(root: Path) -> Source:
     return source("mnist", folder, tuple(str(digit) for digit in range(10)), mirrored=False)
 
 
-def fashion_mnist(root: Path) -> Source:
+def fashion_mnist(root: Path, say: Say) -> Source:
     """Return Fashion-MNIST: 60,000 and 10,000 pieces of clothing of 28x28 (Xiao et al., 2017).
 
     Raises:

@@ -1,23 +1,31 @@
-"""Images in memory, and data sets made of them."""
+"""Images in memory or in a mapped file, and data sets made of them."""
 
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-__all__ = ["Images", "Source"]
+__all__ = ["Images", "Say", "Source"]
+
+Say = Callable[[str], None]
+"""Told in words how far something long is."""
 
 
 @dataclass(frozen=True)
 class Images:
-    """Labelled images held as one tensor.
+    """Labelled images: some rows of one tensor, which may be a file mapped into memory.
 
-    ``pixels`` is ``(N, C, H, W)`` uint8; points (moons, circles) are ``(N, 2, 1, 1)`` float32.
-    ``labels`` is ``(N,)`` int64.
+    ``pixels`` is ``(M, C, H, W)`` uint8; points (moons, circles) are ``(M, 2, 1, 1)`` float32.
+    ``labels`` is ``(N,)`` int64, and ``rows`` ``(N,)`` says which of ``pixels`` they belong to;
+    None is all of them in order, N = M. ``digest`` is a checksum of ``pixels`` if it is known.
     """
 
     pixels: Tensor
     labels: Tensor
+    rows: Tensor | None = None
+    digest: str | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -32,24 +40,59 @@ class Images:
         """Return (height, width) in pixels."""
         return self.pixels.shape[2], self.pixels.shape[3]
 
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes that these images take in memory."""
+        return len(self) * self.pixels[0].nbytes
+
+    def take(self, chosen: Tensor | slice) -> tuple[Tensor, Tensor]:
+        """Return pixels ``(n, C, H, W)`` and labels ``(n,)`` of some of the images, by index."""
+        if self.rows is None:
+            return self.pixels[chosen], self.labels[chosen]
+        return self.pixels[self.rows[chosen]], self.labels[chosen]
+
     def select(self, indices: Tensor) -> "Images":
-        """Return the images at ``indices``, copied."""
-        return Images(self.pixels[indices], self.labels[indices])
+        """Return some of the images; the pixels are shared, not copied."""
+        rows = indices if self.rows is None else self.rows[indices]
+        return Images(self.pixels, self.labels[indices], rows, self.digest)
 
     def to(self, device: torch.device) -> "Images":
-        """Return the images on ``device``."""
-        return Images(self.pixels.to(device), self.labels.to(device))
+        """Return the images on ``device``; there, only their own rows."""
+        if device == self.pixels.device:
+            return self
+        pixels = self.pixels if self.rows is None else self.pixels[self.rows]
+        return Images(pixels.to(device), self.labels.to(device), None, self.digest)
+
+    def checksum(self) -> str:
+        """Return a checksum of pixels, labels and their order; quick where ``digest`` is known."""
+        checksum = hashlib.blake2b(digest_size=16)
+        if self.digest is not None:
+            checksum.update(self.digest.encode())
+            if self.rows is not None:
+                checksum.update(self.rows.contiguous().numpy().data)
+        else:
+            for start in range(0, len(self), 1024):
+                pixels = self.take(slice(start, start + 1024))[0]
+                checksum.update(pixels.contiguous().numpy().data)
+        checksum.update(self.labels.contiguous().numpy().data)
+        return checksum.hexdigest()
 
 
 @dataclass(frozen=True)
 class Source:
     """A data set with its official parts.
 
-    ``mirrored`` says whether an image keeps its label when it is flipped left to right.
+    ``validation`` and ``test`` are None where they are to be split from ``train``; ``groups``
+    ``(N,)`` int64 then says which training images must stay together, such as those of one
+    patient. ``mirrored`` says whether an image keeps its label when it is flipped left to right.
+    ``notes`` is what the person should know of the data.
     """
 
     name: str
     classes: tuple[str, ...]
     train: Images
-    test: Images
+    test: Images | None
     mirrored: bool
+    validation: Images | None = None
+    groups: Tensor | None = None
+    notes: tuple[str, ...] = ()

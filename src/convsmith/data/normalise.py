@@ -25,21 +25,19 @@ class Normalise:
 
         A channel that never changes gets deviation 1.
         """
-        pixels = images.pixels
-        means, stds = [], []
-        for channel in range(images.channels):
-            values = pixels[:, channel]
-            if pixels.dtype == torch.uint8:  # exact, from the histogram
-                counts = torch.bincount(values.flatten(), minlength=256).double()
-                levels = torch.arange(256, dtype=torch.float64) / 255
-                mean = float((counts * levels).sum() / counts.sum())
-                variance = float((counts * (levels - mean) ** 2).sum() / counts.sum())
-            else:
-                mean = float(values.double().mean())
-                variance = float(values.double().var(correction=0))
+        if images.pixels.dtype != torch.uint8:
+            values = images.take(slice(None))[0].double()
+            variances = values.var((0, 2, 3), correction=0).tolist()
+            stds = tuple(variance**0.5 or 1.0 for variance in variances)
+            return cls(tuple(values.mean((0, 2, 3)).tolist()), stds, 1.0)
+        means, deviations = [], []
+        levels = torch.arange(256, dtype=torch.float64) / 255
+        for counts in histograms(images):  # exact
+            mean = float((counts * levels).sum() / counts.sum())
+            variance = float((counts * (levels - mean) ** 2).sum() / counts.sum())
             means.append(mean)
-            stds.append(variance**0.5 or 1.0)
-        return cls(tuple(means), tuple(stds), 255.0 if pixels.dtype == torch.uint8 else 1.0)
+            deviations.append(variance**0.5 or 1.0)
+        return cls(tuple(means), tuple(deviations))
 
     def __call__(
         self, pixels: Tensor, memory_format: torch.memory_format = torch.contiguous_format
@@ -57,3 +55,13 @@ class Normalise:
         if result is pixels:
             result = pixels.clone(memory_format=memory_format)
         return result.sub_(mean[:, None, None]).mul_(factor[:, None, None])
+
+
+def histograms(images: Images) -> Tensor:
+    """Return ``(C, 256)`` counts of the values of every channel, a few images at a time."""
+    counts = torch.zeros(images.channels, 256, dtype=torch.float64)
+    offsets = 256 * torch.arange(images.channels)[:, None, None]
+    for start in range(0, len(images), 512):
+        pixels = images.take(slice(start, start + 512))[0] + offsets
+        counts += torch.bincount(pixels.flatten(), minlength=counts.numel()).view_as(counts)
+    return counts

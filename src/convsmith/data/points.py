@@ -6,19 +6,19 @@ from typing import Any
 
 import torch
 
-from convsmith.data.images import Images, Source
+from convsmith.data.images import Images, Say, Source
 
 __all__ = ["circles", "moons"]
 
 
-def moons(root: Path) -> Source:
+def moons(root: Path, say: Say) -> Source:
     """Return two interleaved half circles: 2,000 points to train on and 1,000 to test."""
     from sklearn.datasets import make_moons
 
     return points("moons", make_moons, {"noise": 0.15})
 
 
-def circles(root: Path) -> Source:
+def circles(root: Path, say: Say) -> Source:
     """Return a circle in a circle: 2,000 points to train on and 1,000 to test."""
     from sklearn.datasets import make_circles
 

@@ -1,17 +1,20 @@
 """From a recipe to things that run: the parts of the data, the network, the job."""
 
 import hashlib
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from convsmith.data import Reading, load_source
 from convsmith.data.augment import LEVELS, Augment
-from convsmith.data.batches import EvalBatches, TrainBatches
-from convsmith.data.images import Images, Source
+from convsmith.data.batches import EvalBatches, Loading, TrainBatches
+from convsmith.data.images import Images, Say, Source
 from convsmith.data.normalise import Normalise
-from convsmith.data.split import stratified_split
-from convsmith.errors import ModelError, UserError
+from convsmith.data.split import grouped_split, stratified_split
+from convsmith.errors import DataError, ModelError, UserError
 from convsmith.models import MODELS
 from convsmith.randomness import derive
 from convsmith.recipe.schema import Recipe
@@ -34,6 +37,7 @@ __all__ = [
     "build_state",
     "eval_batches",
     "keeps_best",
+    "read_source",
     "set_up",
     "split",
 ]
@@ -57,21 +61,59 @@ class Parts:
 
     def digest(self) -> str:
         """Return a checksum of the training and validation images and labels."""
-        digest = hashlib.blake2b(digest_size=16)
-        for images in (self.train, self.validation):
-            if images is not None:
-                for tensor in (images.pixels, images.labels):
-                    digest.update(tensor.contiguous().numpy().data)
-        return digest.hexdigest()
+        parts = [each.checksum() for each in (self.train, self.validation) if each is not None]
+        return hashlib.blake2b(" ".join(parts).encode(), digest_size=16).hexdigest()
+
+
+def read_source(recipe: Recipe, root: Path, say: Say) -> Source:
+    """Read the recipe's data set.
+
+    Raises:
+        DataError: it is missing or broken.
+    """
+    data = recipe.data
+    reading = Reading(data.image_size, data.channels, data.resize, data.on_bad_image)
+    return load_source(data.source, root, reading, say)
 
 
 def split(recipe: Recipe, source: Source) -> Parts:
-    """Split validation from training as the recipe says; measure normalisation on what is left."""
-    train, validation = source.train, None
-    if recipe.data.validation > 0:
-        kept, held_out = stratified_split(train.labels, recipe.data.validation, recipe.seed)
-        train, validation = source.train.select(kept), source.train.select(held_out)
-    return Parts(source.classes, train, validation, source.test, Normalise.measure(train))
+    """Split test and validation from training as the recipe says, where they are not given.
+
+    Normalisation is measured on what is left to train on, unless the recipe states it.
+    """
+    data, train, groups = recipe.data, source.train, source.groups
+    validation, test = source.validation, source.test
+    if test is None:
+        kept, held_out = split_off(train.labels, groups, data.test, recipe.seed, "test")
+        train, test = train.select(kept), train.select(held_out)
+        groups = None if groups is None else groups[kept]
+    if validation is None and data.validation > 0:
+        kept, held_out = split_off(train.labels, groups, data.validation, recipe.seed, "validation")
+        train, validation = train.select(kept), train.select(held_out)
+    return Parts(source.classes, train, validation, test, normalisation(recipe, train))
+
+
+def split_off(
+    labels: Tensor, groups: Tensor | None, share: float, seed: int, purpose: str
+) -> tuple[Tensor, Tensor]:
+    """Return the indices that stay and those held out; groups stay together."""
+    if groups is None:
+        return stratified_split(labels, share, seed, purpose)
+    groups = groups.unique(return_inverse=True)[1]
+    return grouped_split(labels, groups, share, seed, purpose)
+
+
+def normalisation(recipe: Recipe, train: Images) -> Normalise:
+    """Return the recipe's normalisation, or what the training images measure."""
+    mean, std = recipe.data.mean, recipe.data.std
+    if mean is None or std is None:
+        return Normalise.measure(train)
+    if len(mean) != train.channels or len(std) != train.channels:
+        raise DataError(
+            f"data.mean and data.std have {len(mean)} and {len(std)} numbers, "
+            f"the images have {train.channels} channels"
+        )
+    return Normalise(mean, std)
 
 
 def set_up(device: torch.device, recipe: Recipe) -> None:
@@ -110,7 +152,9 @@ def augmentation(recipe: Recipe, source: Source) -> Augment:
     """
     chosen = recipe.data.augment
     if isinstance(chosen, str):
-        return LEVELS[chosen](source)
+        if chosen not in recipe.data.levels:
+            return LEVELS[chosen](source)
+        chosen = recipe.data.levels[chosen]
     operations = Augment(**dict(chosen))
     height, width = source.train.image_size
     if operations.crop >= min(height, width):
@@ -121,9 +165,20 @@ def augmentation(recipe: Recipe, source: Source) -> Augment:
     return operations
 
 
-def build_loss(recipe: Recipe, classes: int) -> Loss:
-    """Build the recipe's loss."""
-    return LOSSES[recipe.loss.name](classes, **recipe.loss.options)
+def build_loss(recipe: Recipe, parts: Parts) -> Loss:
+    """Build the recipe's loss; classes count by how rare they are, if it says so."""
+    options = dict(recipe.loss.options)
+    if recipe.data.balance == "weights":
+        counts = parts.train.labels.bincount(minlength=len(parts.classes)).clamp(min=1)
+        options["class_weights"] = tuple((1 / counts.double()).tolist())
+    return LOSSES[recipe.loss.name](len(parts.classes), **options)
+
+
+def loading(recipe: Recipe) -> Loading:
+    """Return how batches are put together."""
+    chosen = recipe.data.loading
+    workers = min(4, os.cpu_count() or 1) if chosen.workers is None else chosen.workers
+    return Loading(chosen.stream == "yes", workers, chosen.prefetch)
 
 
 def build_job(
@@ -141,6 +196,9 @@ def build_job(
         seed=recipe.seed,
         device=device,
         memory_format=layout,
+        sampling="balanced" if recipe.data.balance == "sampling" else "shuffled",
+        classes=len(parts.classes),
+        loading=loading(recipe),
     )
     total_steps = train.epochs * batches.steps_per_epoch
     if train.max_steps is not None:
@@ -149,7 +207,7 @@ def build_job(
     return Job(
         model=model,
         batches=batches,
-        loss=build_loss(recipe, len(parts.classes)).to(device),
+        loss=build_loss(recipe, parts).to(device),
         optimizer=OPTIMIZERS[recipe.optimizer.name](model, **recipe.optimizer.options),
         schedule=schedule(total_steps, batches.steps_per_epoch, **recipe.schedule.options),
         precision=make_precision(train.precision, device),
@@ -178,6 +236,7 @@ def eval_batches(
         batch_size=max(recipe.train.batch_size, 256),
         device=device,
         memory_format=LAYOUTS[recipe.train.memory_format],
+        loading=loading(recipe),
     )
 
 

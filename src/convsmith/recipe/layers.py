@@ -56,6 +56,7 @@ SHORT: dict[Path, str] = {  # where a word stands for a mapping with this key
     **{(section,): "name" for section in NAMED},
     ("train", "on_nonfinite"): "action",
 }
+PAIRS = {("data", "image_size")}  # where one number stands for two equal ones
 WHOLE = {("data", "augment")}  # a mapping here replaces the one below it instead of joining it
 
 
@@ -90,6 +91,8 @@ def join(
     """Put a value in its place; a mapping joins the one below it."""
     if isinstance(value, str) and path in SHORT:
         value = {SHORT[path]: value}
+    if path in PAIRS and isinstance(value, int):
+        value = (value, value)
     parent = merged.values
     for key in path[:-1]:
         parent = parent[key]

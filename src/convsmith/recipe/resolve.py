@@ -20,14 +20,15 @@ def resolve(
     parts: Parts,
     device: torch.device,
     make_model: Callable[[], nn.Module],
+    free_memory: int | None,
 ) -> tuple[Recipe, tuple[str, ...]]:
     """Return the recipe with nothing left to decide, and what was decided, in words."""
     train = recipe.train
     micro = min(train.batch_size // train.accumulate, len(parts.train))
-    batch = parts.train.select(torch.arange(micro))
+    pixels, labels = parts.train.take(torch.arange(micro))
     choice = measure(
         make_model,
-        (parts.normalise(batch.pixels), batch.labels),
+        (parts.normalise(pixels), labels),
         device,
         precision=train.precision,
         memory_format=train.memory_format,
@@ -44,11 +45,41 @@ def resolve(
         key: value for key, value in asdict(augmentation(recipe, source)).items() if value
     }
     values = recipe.model_dump()
-    values["data"]["source"] = source.name
-    values["data"]["augment"] = operations or "none"
+    stream, words = streams(recipe, parts, free_memory)
+    notes += words
+    values["data"] |= {
+        "source": source.name,
+        "augment": operations or "none",
+        "levels": {},
+        "mean": parts.normalise.mean if parts.normalise.scale != 1 else None,
+        "std": parts.normalise.std if parts.normalise.scale != 1 else None,
+    }
+    values["data"]["loading"]["stream"] = stream
+    if source.train.image_size != (1, 1):
+        values["data"] |= {
+            "image_size": source.train.image_size,
+            "channels": source.train.channels if source.train.channels in (1, 3) else None,
+        }
     values["train"] |= {
         "precision": choice.precision,
         "memory_format": choice.memory_format,
         "device": str(device),
     }
     return Recipe.model_validate(values), tuple(notes)
+
+
+def streams(recipe: Recipe, parts: Parts, free_memory: int | None) -> tuple[str, list[str]]:
+    """Return whether batches are read ahead from the disk, and why, in words."""
+    chosen = recipe.data.loading
+    needed = parts.train.nbytes + parts.test.nbytes
+    needed += 0 if parts.validation is None else parts.validation.nbytes
+    if chosen.stream != "auto" or free_memory is None:
+        return "yes" if chosen.stream == "yes" else "no", []
+    room = chosen.memory_share * free_memory
+    if needed <= room:
+        return "no", []
+    reason = (
+        f"the images take {needed / 2**30:.1f} GiB, more than {chosen.memory_share:.0%} of the "
+        f"{free_memory / 2**30:.1f} GiB that are free: batches are read from the disk"
+    )
+    return "yes", [reason]

@@ -5,15 +5,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import Field, Strict, create_model
 
-from convsmith.bounds import Count, Fraction, NonNegative, Positive
+from convsmith.bounds import Count, Fraction, NonNegative, Positive, Share, Whole
 from convsmith.data.augment import Augment
+from convsmith.data.decode import Resize
 from convsmith.models import MODELS
 from convsmith.recipe.sections import Frozen, Section, named_section, options_of
 from convsmith.training.losses import LOSSES
 from convsmith.training.optimizers import OPTIMIZERS
 from convsmith.training.schedules import SCHEDULES
 
-__all__ = ["Checkpointing", "Data", "EarlyStop", "OnNonFinite", "Recipe", "Train"]
+__all__ = ["Checkpointing", "Data", "EarlyStop", "LoadingOptions", "OnNonFinite", "Recipe", "Train"]
 
 if TYPE_CHECKING:
     AugmentOptions = Frozen
@@ -29,13 +30,59 @@ else:
     ScheduleSection = named_section("schedule", SCHEDULES)
 
 
-class Data(Frozen):
-    """Which images, how they are changed, and how many are kept for validation."""
+Side = Annotated[Count, Le(8192)]
 
-    source: str = Field(description="A data set: digits, moons, circles, mnist, fashion_mnist.")
-    augment: str | AugmentOptions = Field(
-        "none", description="A level (none, light) or operations with their strengths."
+
+class LoadingOptions(Frozen):
+    """Where batches are put together."""
+
+    stream: Literal["auto", "yes", "no"] = Field(
+        "auto", description="Read batches ahead in other processes; auto is if memory is short."
     )
+    memory_share: Share = Field(
+        0.5, description="What the training images may take of the device's free memory."
+    )
+    workers: Annotated[Whole, Le(256)] | None = Field(
+        None, description="Processes that read ahead; by default 4, or the cores if fewer."
+    )
+    prefetch: Count = Field(2, description="Batches that each of them reads ahead.")
+
+
+class Data(Frozen):
+    """Which images, how they are read and changed, and how many are kept for validation."""
+
+    source: str = Field(
+        description="digits, moons, circles, mnist, fashion_mnist, cifar10, cifar100, "
+        "folder:PATH or csv:PATH."
+    )
+    image_size: tuple[Side, Side] | None = Field(
+        None, description="Height and width of files, or one number for both; None is their own."
+    )
+    channels: Literal[1, 3] | None = Field(None, description="1 is grey, 3 is red, green, blue.")
+    resize: Resize = Field("stretch", description="How files of other proportions are made to fit.")
+    on_bad_image: Literal["error", "skip"] = Field(
+        "error", description="What to do with files that cannot be used; all are listed."
+    )
+    mean: tuple[float, ...] | None = Field(
+        None, description="What normalisation subtracts, by channel; None is measured."
+    )
+    std: tuple[Positive, ...] | None = Field(
+        None, description="What normalisation divides by, by channel; None is measured."
+    )
+    augment: str | AugmentOptions = Field(
+        "none",
+        description="A level (none, light, moderate, strong) or operations with their strengths.",
+    )
+    levels: dict[str, AugmentOptions] = Field(
+        {}, description="What the words for levels mean here, where it is not the usual."
+    )
+    balance: Literal["none", "sampling", "weights"] = Field(
+        "none", description="Rare classes are drawn more often, or count more in the loss."
+    )
+    test: Annotated[float, Ge(0.01), Le(0.9)] = Field(
+        0.2, description="The share that is kept for the test where a data set has no test part."
+    )
+    loading: LoadingOptions = LoadingOptions()
     validation: Annotated[float, Ge(0), Le(0.9)] = Field(
         0.1, description="The share of the training part that is kept for validation; 0 keeps none."
     )

@@ -7,7 +7,7 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from convsmith.data import SOURCES
+from convsmith.data import FILES, SOURCES, is_source
 from convsmith.data.augment import LEVELS
 from convsmith.errors import Mistake, RecipeError, nearest
 from convsmith.recipe.layers import FLAGS, KEYWORDS, NAMED, Merged
@@ -16,6 +16,8 @@ from convsmith.recipe.schema import Recipe
 from convsmith.recipe.sections import Section
 
 __all__ = ["validate"]
+
+KNOWN = (*SOURCES, *(f"{kind}:PATH" for kind in FILES))
 
 
 def validate(merged: Merged) -> Recipe:
@@ -134,7 +136,7 @@ def translate(section: str, detail: ErrorDetails, merged: Merged) -> Iterable[Mi
             message = f"must have {wanted} entries, got {len(value)}"
             yield Mistake(".".join(path[:-1]), message, place(path[:-1], merged))
     elif kind == "missing" and not merged.unread:
-        hint = choose("", SOURCES) if path == ("data", "source") else None
+        hint = choose("", KNOWN) if path == ("data", "source") else None
         yield Mistake(".".join(path), "is missing", place(path[:-1], merged), hint)
     elif kind != "missing":
         message, hint = words(detail, value)
@@ -210,11 +212,16 @@ def choose(name: str, known: Iterable[str]) -> str:
 def siblings(path: Path, merged: Merged) -> Iterable[str]:
     """Return the keys that exist beside ``path``."""
     model: type[BaseModel] = Recipe
-    for depth, key in enumerate(path[:-1]):
+    keys = iter(enumerate(path[:-1]))
+    for depth, key in keys:
         if depth == 0 and key in NAMED:
             model = variant_of(key, merged.values[key]["name"])
         else:
-            inner = next(models_in(model.model_fields[key].annotation), None)
+            annotation = model.model_fields[key].annotation
+            if get_origin(annotation) is dict:  # its next key may be any
+                annotation = get_args(annotation)[1]
+                next(keys, None)
+            inner = next(models_in(annotation), None)
             if inner is None:
                 return ()
             model = inner
@@ -262,10 +269,12 @@ def cross_checks(parts: Mapping[str, Any], merged: Merged) -> Iterable[Mistake]:
     written = merged.values.get("data")
     if isinstance(written, dict):  # looked at even where the rest of the section is wrong
         source, level = written.get("source"), written.get("augment")
-        if isinstance(source, str) and source not in SOURCES and source != "own":
-            yield mistake("data.source", f"{shown(source)} is not known", choose(source, SOURCES))
-        if isinstance(level, str) and level not in LEVELS:
-            yield mistake("data.augment", f"{shown(level)} is not a level", choose(level, LEVELS))
+        if isinstance(source, str) and not is_source(source) and source != "own":
+            yield mistake("data.source", f"{shown(source)} is not known", choose(source, KNOWN))
+        here = written.get("levels")
+        levels = [*LEVELS, *(here if isinstance(here, dict) else ())]
+        if isinstance(level, str) and level not in levels:
+            yield mistake("data.augment", f"{shown(level)} is not a level", choose(level, levels))
     if train is not None and train.batch_size % train.accumulate:
         message = f"{train.accumulate} does not divide the batch of {train.batch_size}"
         yield mistake("train.accumulate", message)

@@ -48,6 +48,8 @@ def json_schema() -> dict[str, Any]:
     rule = schema["$defs"]["Train"]["properties"]["on_nonfinite"]
     actions = schema["$defs"]["OnNonFinite"]["properties"]["action"]["enum"]
     rule["anyOf"] = [{"enum": actions}, {"$ref": rule.pop("$ref")}]
+    size = schema["$defs"]["Data"]["properties"]["image_size"]
+    size["anyOf"].insert(0, {"type": "integer", "minimum": 1})
     text = {"type": "string"}
     schema["properties"] |= dict.fromkeys(("base", *HEADER), text)
     return schema | {

@@ -98,7 +98,8 @@ def train_step(job: Job, state: State, images: Tensor, labels: Tensor) -> tuple[
         losses = job.loss(logits.float(), targets)
         job.precision.backward(losses.sum() / len(labels))
         total += losses.detach().sum()
-        correct += (logits.detach().argmax(1) == targets).sum()
+        likeliest = targets if targets.ndim == 1 else targets.argmax(1)
+        correct += (logits.detach().argmax(1) == likeliest).sum()
     mean_loss = total / len(labels)
     job.precision.step(
         job.optimizer,

@@ -12,7 +12,10 @@ from convsmith.errors import UserError
 __all__ = ["LOSSES", "Loss", "cross_entropy", "mse"]
 
 Loss = nn.Module
-"""Maps logits ``(N, K)`` float32 and labels ``(N,)`` int64 to losses ``(N,)``."""
+"""Maps logits ``(N, K)`` float32 and labels to losses ``(N,)``.
+
+Labels are ``(N,)`` int64, or ``(N, K)`` float32 shares where images were mixed.
+"""
 
 
 class CrossEntropy(nn.Module):
@@ -30,7 +33,9 @@ class CrossEntropy(nn.Module):
         losses = functional.cross_entropy(
             logits, labels, reduction="none", label_smoothing=self.label_smoothing
         )
-        return losses if self.weights is None else losses * self.weights[labels]
+        if self.weights is None:
+            return losses
+        return losses * (self.weights[labels] if labels.ndim == 1 else labels @ self.weights)
 
 
 def cross_entropy(
@@ -65,7 +70,7 @@ class MeanSquaredError(nn.Module):
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of every image."""
-        target = functional.one_hot(labels, logits.shape[1])
+        target = labels if labels.ndim == 2 else functional.one_hot(labels, logits.shape[1])
         return (logits.softmax(1) - target).square().mean(1)
 
 

@@ -1,0 +1,136 @@
+"""CIFAR-10 and CIFAR-100 (Krizhevsky, 2009), from the official files or a folder of images."""
+
+import pickle
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+from torch import Tensor
+
+from convsmith.data.files import Reading, files_source
+from convsmith.data.images import Images, Say, Source
+from convsmith.data.listing import list_folder
+from convsmith.errors import DataError
+
+__all__ = ["cifar10", "cifar100"]
+
+SIDE = 32
+CLASSES10 = (
+    *("airplane", "automobile", "bird", "cat", "deer"),
+    *("dog", "frog", "horse", "ship", "truck"),
+)
+
+
+def cifar10(root: Path, say: Say) -> Source:
+    """Return CIFAR-10: 50,000 and 10,000 photographs of 32x32 in 10 classes.
+
+    Raises:
+        DataError: the files are missing or broken.
+    """
+    official = root / "cifar-10-batches-py"
+    if official.is_dir():
+        parts = [[f"data_batch_{n}" for n in range(1, 6)], ["test_batch"]]
+        train, test = (read_batches(official, names, "labels", 10) for names in parts)
+        return Source("cifar10", CLASSES10, train, test, mirrored=True)
+    return from_folder("cifar10", root, ["cifar10", "cifar-10", "CIFAR10"], 10, say)
+
+
+def cifar100(root: Path, say: Say) -> Source:
+    """Return CIFAR-100: 50,000 and 10,000 photographs of 32x32 in 100 classes.
+
+    Raises:
+        DataError: the files are missing or broken.
+    """
+    official = root / "cifar-100-python"
+    if official.is_dir():
+        train, test = (
+            read_batches(official, [name], "fine_labels", 100) for name in ("train", "test")
+        )
+        names = unpickle(official / "meta").get("fine_label_names")
+        if not isinstance(names, list) or len(names) != 100:
+            raise DataError(f"{official / 'meta'} does not name 100 classes")
+        return Source("cifar100", tuple(map(str, names)), train, test, mirrored=True)
+    return from_folder("cifar100", root, ["cifar100", "cifar-100", "CIFAR100"], 100, say)
+
+
+def from_folder(name: str, root: Path, folders: list[str], classes: int, say: Say) -> Source:
+    """Return the data set from a folder of images by class."""
+    official = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}[name]
+    found = next((root / each for each in folders if (root / each / "train").is_dir()), None)
+    if found is None:
+        places = ", ".join(str(root / each) for each in (official, folders[0]))
+        raise DataError(
+            f"{name} is not found: looked in {places}. Unpack the official "
+            f"{official.replace('-batches-py', '-python')}.tar.gz into {root}, or put a folder "
+            f"{folders[0]} with train/<class>/ and test/<class>/ there, or say where it is with "
+            "--data-root"
+        )
+    listing = list_folder(found)
+    reading = Reading(image_size=(SIDE, SIDE), channels=3)
+    source = files_source(name, listing, reading, say, mirrored=True)
+    if len(source.classes) != classes or source.test is None:
+        raise DataError(f"{found} has {len(source.classes)} classes, {name} has {classes}")
+    return source
+
+
+def read_batches(folder: Path, names: list[str], key: str, classes: int) -> Images:
+    """Return the images of some of the official files, one after another."""
+    pixels: list[Tensor] = []
+    labels: list[int] = []
+    for name in names:
+        batch = unpickle(folder / name)
+        data, found = batch.get("data"), batch.get(key)
+        fits = (
+            isinstance(data, numpy.ndarray)
+            and data.dtype == numpy.uint8
+            and data.shape[1:] == (3 * SIDE * SIDE,)
+            and isinstance(found, list)
+            and len(found) == len(data)
+            and all(isinstance(label, int) and 0 <= label < classes for label in found)
+        )
+        if not fits or data is None or found is None:
+            raise DataError(f"{folder / name} does not hold images of 32x32 and their {key}")
+        pixels.append(torch.from_numpy(data.reshape(-1, 3, SIDE, SIDE)))
+        labels += found
+    return Images(torch.cat(pixels), torch.tensor(labels))
+
+
+class ArraysOnly(pickle.Unpickler):
+    """Reads numbers, texts, lists and NumPy arrays; anything that could run code is refused."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return one of the few things that a pickled array needs."""
+        multiarray = ("numpy.core.multiarray", "numpy._core.multiarray")
+        if module in multiarray and name == "_reconstruct":
+            return numpy.zeros(0).__reduce__()[0]
+        if module == "numpy" and name in ("ndarray", "dtype"):
+            return getattr(numpy, name)
+        if (module, name) == ("_codecs", "encode"):  # how Python 3 writes bytes for Python 2
+            return latin1
+        raise pickle.UnpicklingError(f"{module}.{name} has no place in a data set")
+
+
+def latin1(text: str, encoding: str) -> bytes:
+    """Return the bytes of a text, in the one encoding that pickled bytes have."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"{encoding} has no place in a data set")
+    return text.encode("latin1")
+
+
+def unpickle(path: Path) -> dict[str, Any]:
+    """Return the mapping in one of the official files.
+
+    Raises:
+        DataError: it cannot be read or holds something else.
+    """
+    try:
+        value = ArraysOnly(BytesIO(path.read_bytes()), encoding="latin1").load()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    except Exception as error:  # what a broken pickle raises has no common class
+        raise DataError(f"{path} is not one of the official files: {error}") from error
+    if not isinstance(value, dict):
+        raise DataError(f"{path} is not one of the official files")
+    return value

@@ -1,0 +1,81 @@
+"""Rotating, shifting, scaling and shearing a whole batch, by one resampling.
+
+Every change is a matrix ``(N, 3, 3)`` that maps places in the result to places in the image, both
+in coordinates from -1 to 1; one after another is their product.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+__all__ = ["affine", "crop", "resample", "resized_crop", "shear"]
+
+
+def affine(
+    angles: Tensor, shifts: Tensor, image_size: tuple[int, int], scale: Tensor | None = None
+) -> Tensor:
+    """Rotate, shift and enlarge, in pixels, whatever the image's proportions.
+
+    Args:
+        angles: ``(N,)`` radians.
+        shifts: ``(2, N)`` to the right and down; the image is 2 wide and high.
+        image_size: (height, width).
+        scale: ``(N,)``; 2 shows everything twice as large.
+    """
+    height, width = image_size
+    cos, sin = angles.cos(), angles.sin()
+    if scale is not None:
+        cos, sin = cos / scale, sin / scale
+    first = torch.stack([cos, -sin * height / width, shifts[0]], 1)
+    second = torch.stack([sin * width / height, cos, shifts[1]], 1)
+    return square(torch.stack([first, second], 1))
+
+
+def shear(amounts: Tensor) -> Tensor:
+    """Shear ``(2, N)``: rows by their height, columns by their width."""
+    matrices = torch.eye(3).repeat(amounts.shape[1], 1, 1)
+    matrices[:, 0, 1], matrices[:, 1, 0] = amounts[0], amounts[1]
+    return matrices
+
+
+def resized_crop(uniform: Tensor, smallest: float) -> Tensor:
+    """Cut out a part of the area and enlarge it to the whole (Szegedy et al., 2014).
+
+    Args:
+        uniform: ``(4, N)`` from 0 to 1: area, proportions, and place.
+        smallest: the least share of the area.
+    """
+    area = smallest + (1 - smallest) * uniform[0]
+    ratio = torch.exp((2 * uniform[1] - 1) * math.log(4 / 3))
+    width, height = (area * ratio).sqrt().clamp(max=1), (area / ratio).sqrt().clamp(max=1)
+    matrices = torch.eye(3).repeat(uniform.shape[1], 1, 1)
+    matrices[:, 0, 0], matrices[:, 1, 1] = width, height
+    matrices[:, 0, 2] = (2 * uniform[2] - 1) * (1 - width)
+    matrices[:, 1, 2] = (2 * uniform[3] - 1) * (1 - height)
+    return matrices
+
+
+def square(matrices: Tensor) -> Tensor:
+    """Return ``(N, 2, 3)`` matrices as ``(N, 3, 3)``."""
+    last = torch.tensor([0.0, 0.0, 1.0]).expand(len(matrices), 1, 3)
+    return torch.cat([matrices, last], 1)
+
+
+def resample(pixels: Tensor, matrices: Tensor) -> Tensor:
+    """Return the images as the matrices say, float32, bilinear; black comes from outside."""
+    grid = functional.affine_grid(matrices[:, :2], list(pixels.shape), align_corners=False)
+    return functional.grid_sample(pixels.float(), grid, align_corners=False)
+
+
+def crop(pixels: Tensor, padding: int, top: Tensor, left: Tensor) -> Tensor:
+    """Pad with black and cut ``(H, W)`` at a place of its own from every image."""
+    count, channels, height, width = pixels.shape
+    padded = functional.pad(pixels, [padding] * 4)
+    rows = top[:, None] + torch.arange(height, device=pixels.device)
+    columns = left[:, None] + torch.arange(width, device=pixels.device)
+    stride = padded.shape[3]
+    places = (rows[:, :, None] * stride + columns[:, None, :]).view(count, 1, -1)
+    places = places.expand(count, channels, -1)
+    return padded.flatten(2).gather(2, places).view(count, channels, height, width)

@@ -1,0 +1,269 @@
+"""A data set's images, decoded once into one file that processes map into memory and share.
+
+Layout of a store, in the user's cache folder::
+
+    stores/photos-3f2a…/
+    ├── pixels.bin     uint8, (N, C, H, W), image after image
+    └── index.json     rule, classes, files with size, time and checksum, and what was left out
+
+A store is used as long as every file has the size and time that it had, and the rule and this
+module's version are the same; otherwise it is made anew. It is written under another name and
+renamed, so it is whole or not there.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor
+
+from convsmith.data.decode import Resize, decode_quietly, quiet
+from convsmith.data.images import Say
+from convsmith.data.listing import Entry, Listing, Problem
+from convsmith.errors import DataError
+
+__all__ = ["Rule", "Store", "Stored", "open_store", "verify_store"]
+
+VERSION = 1
+PIXELS, INDEX = "pixels.bin", "index.json"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How files become pixels; see :func:`convsmith.data.decode.decode`."""
+
+    channels: int
+    image_size: tuple[int, int]
+    resize: Resize = "stretch"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One image of a store: the file it came from and the BLAKE2b checksum of that file."""
+
+    entry: Entry
+    checksum: str
+
+
+@dataclass(frozen=True)
+class Index:
+    """The content of ``index.json``."""
+
+    version: int
+    root: str
+    rule: Rule
+    listed: str  # a checksum of all files with their sizes and times
+    digest: str  # of pixels.bin
+    images: tuple[Stored, ...]
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True)
+class Store:
+    """A store that is whole: ``pixels`` ``(N, C, H, W)`` uint8, mapped, one row an image."""
+
+    folder: Path
+    pixels: Tensor
+    digest: str
+    images: tuple[Stored, ...]
+    problems: tuple[Problem, ...]
+
+
+def open_store(listing: Listing, rule: Rule, stores: Path, name: str, say: Say) -> Store:
+    """Return the store of the listed files, decoding them if there is none that fits.
+
+    Files that cannot be decoded are in ``problems`` and have no row.
+
+    Args:
+        listing: the files.
+        rule: how they become pixels.
+        stores: the folder of all stores.
+        name: the beginning of the store's own.
+        say: told how far it is and how long it still takes.
+
+    Raises:
+        DataError: the disk has not the room.
+    """
+    root = str(listing.root.absolute())
+    listed = checksum_of(listing)
+    key = hashlib.blake2b(repr((root, rule, VERSION)).encode(), digest_size=8).hexdigest()
+    folder = stores / f"{name}-{key}"
+    index = read_index(folder)
+    if index is None or index.listed != listed:
+        index = build(listing, rule, folder, listed, say)
+    shape = (len(index.images), rule.channels, *rule.image_size)
+    return Store(folder, map_pixels(folder, shape), index.digest, index.images, index.problems)
+
+
+def verify_store(store: Store, root: Path) -> list[Problem]:
+    """Read every byte again, of the store and of the files it came from; return what differs."""
+    problems = []
+    if hash_file(store.folder / PIXELS) != store.digest:
+        problems.append(Problem(str(store.folder / PIXELS), "is not as it was written"))
+    for each in store.images:
+        try:
+            same = hash_file(root / each.entry.path) == each.checksum
+        except OSError as error:
+            problems.append(Problem(each.entry.path, f"cannot be read: {error.strerror}"))
+            continue
+        if not same:
+            problems.append(Problem(each.entry.path, "has changed since it was decoded"))
+    return problems
+
+
+def checksum_of(listing: Listing) -> str:
+    """Return a checksum of the names, sizes, times, labels and parts of all files."""
+    checksum = hashlib.blake2b(digest_size=16)
+    for entry in listing.entries:
+        checksum.update(repr(entry).encode())
+    return checksum.hexdigest()
+
+
+def read_index(folder: Path) -> Index | None:
+    """Return a store's index; None if there is no whole store of this version."""
+    try:
+        index = TypeAdapter(Index).validate_json((folder / INDEX).read_bytes())
+        expected = len(index.images) * bytes_of(index.rule)
+        whole = (folder / PIXELS).stat().st_size == expected
+    except (OSError, ValidationError):
+        return None
+    return index if whole and index.version == VERSION else None
+
+
+def bytes_of(rule: Rule) -> int:
+    """Return the bytes of one image."""
+    return rule.channels * rule.image_size[0] * rule.image_size[1]
+
+
+def map_pixels(folder: Path, shape: tuple[int, ...]) -> Tensor:
+    """Map the pixels into memory: read when used, shared by all processes, never written."""
+    count = int(numpy.prod(shape))
+    if count == 0:
+        return torch.empty(shape, dtype=torch.uint8)
+    path = str(folder / PIXELS)
+    return torch.from_file(path, shared=False, size=count, dtype=torch.uint8).view(shape)
+
+
+def build(listing: Listing, rule: Rule, folder: Path, listed: str, say: Say) -> Index:
+    """Decode every file in parallel and write the store."""
+    needed = len(listing.entries) * bytes_of(rule)
+    draft = folder.with_name(f".{folder.name}.{os.getpid()}")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder.parent).free
+        if needed + 2**20 > free:
+            raise DataError(
+                f"{folder.parent} has {free / 2**30:.1f} GiB free, the decoded images take "
+                f"{needed / 2**30:.1f}: make room, name another cache folder in XDG_CACHE_HOME, or "
+                "set a smaller data.image_size"
+            )
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir()
+        index = write(listing, rule, draft, listed, say)
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            draft.rename(folder)
+        except OSError:  # another process was first
+            if read_index(folder) is None:
+                raise
+    except OSError as error:
+        raise DataError(f"{folder} cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return index
+
+
+def write(listing: Listing, rule: Rule, draft: Path, listed: str, say: Say) -> Index:
+    """Write the two files of a store."""
+    images, problems = [], []
+    digest = hashlib.blake2b(digest_size=16)
+    told = Told(len(listing.entries), say)
+    with (draft / PIXELS).open("wb") as file:
+        for entry, result in decode_all(listing, rule):
+            if isinstance(result, Problem):
+                problems.append(result)
+            else:
+                pixels, checksum = result
+                row = pixels.numpy().tobytes()
+                file.write(row)
+                digest.update(row)
+                images.append(Stored(entry, checksum))
+            told.one_more()
+        file.flush()
+        os.fsync(file.fileno())
+    root = str(listing.root.absolute())
+    index = Index(VERSION, root, rule, listed, digest.hexdigest(), tuple(images), tuple(problems))
+    with (draft / INDEX).open("w", encoding="utf-8") as text:
+        json.dump(asdict(index), text)
+        text.flush()
+        os.fsync(text.fileno())
+    return index
+
+
+def decode_all(
+    listing: Listing, rule: Rule
+) -> Iterator[tuple[Entry, tuple[Tensor, str] | Problem]]:
+    """Decode the files in several threads; yield them in their order, a few ahead."""
+    workers = os.cpu_count() or 1
+    waiting: list[tuple[Entry, Future[Any]]] = []
+    with quiet(), ThreadPoolExecutor(workers) as pool:
+        for entry in listing.entries:
+            waiting.append((entry, pool.submit(decode_entry, listing.root, entry, rule)))
+            if len(waiting) > 8 * workers:
+                first, future = waiting.pop(0)
+                yield first, future.result()
+        for first, future in waiting:
+            yield first, future.result()
+
+
+def decode_entry(root: Path, entry: Entry, rule: Rule) -> tuple[Tensor, str] | Problem:
+    """Return one file's pixels and its checksum, or why there are none."""
+    try:
+        content = (root / entry.path).read_bytes()
+    except OSError as error:
+        return Problem(entry.path, f"cannot be read: {error.strerror or error}")
+    file = BytesIO(content)
+    file.name = entry.path
+    try:
+        pixels = decode_quietly(file, rule.channels, rule.image_size, rule.resize)
+    except DataError as error:
+        return Problem(entry.path, str(error).removeprefix(f"{entry.path} "))
+    return pixels, hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+class Told:
+    """Says how far the decoding is, every few seconds."""
+
+    def __init__(self, count: int, say: Say) -> None:
+        self._count = count
+        self._say = say
+        self._done = 0
+        self._started = self._last = time.monotonic()
+
+    def one_more(self) -> None:
+        """Count an image."""
+        self._done += 1
+        now = time.monotonic()
+        if now - self._last > 2 and self._done < self._count:
+            self._last = now
+            left = (now - self._started) / self._done * (self._count - self._done)
+            share = self._done / self._count
+            far = f"{self._done:,} of {self._count:,} ({share:.0%})"
+            self._say(f"decoding images: {far}, {left:.0f} s left")
+
+
+def hash_file(path: Path) -> str:
+    """Return the BLAKE2b checksum of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

@@ -1,0 +1,176 @@
+"""Stores of decoded images: equal to decoding, made once, whole or not there, shared."""
+
+import multiprocessing
+import os
+import shutil
+
+import numpy
+import pytest
+import torch
+from PIL import Image
+
+from convsmith.data import store as module
+from convsmith.data.decode import decode
+from convsmith.data.listing import list_folder
+from convsmith.data.store import Rule, open_store, verify_store
+from convsmith.errors import DataError
+
+RULE = Rule(3, (8, 10), "crop")
+
+
+def silent(text):
+    pass
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Two classes of random images of two sizes."""
+    draw = numpy.random.default_rng(0)
+    for label in ("a", "b"):
+        (tmp_path / "images" / label).mkdir(parents=True)
+        for number in range(6):
+            shape = (20, 30, 3) if number % 2 else (15, 9, 3)
+            image = Image.fromarray(draw.integers(0, 256, shape, dtype=numpy.uint8))
+            image.save(tmp_path / "images" / label / f"{number}.png")
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def count(monkeypatch):
+    """How many files were decoded."""
+    done, original = [], module.decode_entry
+
+    def counted(*arguments):
+        done.append(arguments)
+        return original(*arguments)
+
+    monkeypatch.setattr(module, "decode_entry", counted)
+    return done
+
+
+def opened(root, stores, rule=RULE):
+    return open_store(list_folder(root), rule, stores, "images", silent)
+
+
+def test_every_row_is_what_decoding_gives(root, tmp_path):
+    store = opened(root, tmp_path / "s")
+    assert store.pixels.shape == (12, 3, 8, 10)
+    for row, each in zip(store.pixels, store.images, strict=True):
+        assert torch.equal(row, decode(root / each.entry.path, 3, (8, 10), "crop"))
+
+
+def test_it_is_made_once(root, tmp_path, count):
+    first = opened(root, tmp_path / "s")
+    assert len(count) == 12
+    again = opened(root, tmp_path / "s")
+    assert len(count) == 12
+    assert torch.equal(first.pixels, again.pixels)
+    assert (first.digest, first.images) == (again.digest, again.images)
+
+
+@pytest.mark.parametrize("change", ["time", "size", "new", "gone", "rule"])
+def test_it_is_made_anew_when_something_changed(root, tmp_path, count, change):
+    opened(root, tmp_path / "s")
+    rule = RULE
+    if change == "time":
+        os.utime(root / "a" / "0.png", ns=(1, 1))
+    elif change == "size":
+        shutil.copy(root / "a" / "1.png", root / "a" / "0.png")
+    elif change == "new":
+        shutil.copy(root / "a" / "1.png", root / "a" / "new.png")
+    elif change == "gone":
+        (root / "a" / "0.png").unlink()
+    else:
+        rule = Rule(1, (8, 10))
+    before = len(count)
+    store = opened(root, tmp_path / "s", rule)
+    assert len(count) - before == len(store.images) == {"new": 13, "gone": 11}.get(change, 12)
+    for row, each in zip(store.pixels, store.images, strict=True):
+        expected = decode(root / each.entry.path, rule.channels, rule.image_size, rule.resize)
+        assert torch.equal(row, expected)
+
+
+@pytest.mark.parametrize("damage", ["cut", "no index", "half an index", "other version"])
+def test_half_a_store_is_none(root, tmp_path, count, damage):
+    folder = opened(root, tmp_path / "s").folder
+    index = folder / "index.json"
+    if damage == "cut":
+        os.truncate(folder / "pixels.bin", 100)
+    elif damage == "no index":
+        index.unlink()
+    elif damage == "half an index":
+        index.write_text(index.read_text()[:200])
+    else:
+        index.write_text(index.read_text().replace('"version": 1', '"version": 0'))
+    store = opened(root, tmp_path / "s")
+    assert len(count) == 24
+    assert len(store.pixels) == 12
+
+
+def test_broken_files_have_no_row_and_a_reason(root, tmp_path):
+    (root / "a" / "0.png").write_bytes(b"nothing")
+    (root / "b" / "5.png").write_bytes((root / "b" / "5.png").read_bytes()[:60])
+    store = opened(root, tmp_path / "s")
+    assert len(store.pixels) == len(store.images) == 10
+    said = [str(problem) for problem in store.problems]
+    assert said[0] == "a/0.png: is not an image that can be read"
+    assert said[1].startswith("b/5.png: cannot be read")
+    assert opened(root, tmp_path / "s").problems == store.problems  # known without decoding
+
+
+def test_verifying_finds_what_size_and_time_do_not_show(root, tmp_path):
+    store = opened(root, tmp_path / "s")
+    assert verify_store(store, root) == []
+    path = root / "a" / "0.png"
+    status, content = path.stat(), bytearray(path.read_bytes())
+    content[-20] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    (root / "b" / "1.png").unlink()
+    with (store.folder / "pixels.bin").open("r+b") as file:
+        file.seek(50)
+        file.write(b"\x00\x01\x02")
+    found = [(problem.path, problem.reason) for problem in verify_store(store, root)]
+    assert found == [
+        (str(store.folder / "pixels.bin"), "is not as it was written"),
+        ("a/0.png", "has changed since it was decoded"),
+        ("b/1.png", "cannot be read: No such file or directory"),
+    ]
+
+
+def test_a_full_disk_is_said_before_anything_is_decoded(root, tmp_path, monkeypatch, count):
+    monkeypatch.setattr(
+        module.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 2**20})
+    )
+    with pytest.raises(DataError, match="make room"):
+        opened(root, tmp_path / "s")
+    assert count == []
+    assert list((tmp_path / "s").iterdir()) == []
+
+
+def test_an_interrupted_making_leaves_nothing(root, tmp_path, monkeypatch):
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "decode_entry", stop)
+    with pytest.raises(KeyboardInterrupt):
+        opened(root, tmp_path / "s")
+    assert list((tmp_path / "s").iterdir()) == []
+
+
+def child(root, stores, results):
+    store = opened(root, stores)
+    results.put((store.digest, int(store.pixels.sum())))
+
+
+def test_processes_that_make_it_at_once_get_the_same(root, tmp_path):
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    workers = [context.Process(target=child, args=(root, tmp_path / "s", results)) for _ in "ab"]
+    for worker in workers:
+        worker.start()
+    found = [results.get(timeout=60) for _ in workers]
+    for worker in workers:
+        worker.join()
+    assert found[0] == found[1]
+    assert len(list((tmp_path / "s").iterdir())) == 1

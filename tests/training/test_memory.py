@@ -1,0 +1,38 @@
+"""What a process holds: the system's own figures, and none of its parent's."""
+
+import subprocess
+import sys
+
+import torch
+
+CHILD = """
+import torch
+from convsmith.training.memory import peak_bytes, used_bytes
+cpu = torch.device("cpu")
+before = used_bytes(cpu)
+held = torch.ones(200 * 2**20, dtype=torch.uint8)
+print(used_bytes(cpu) - before)
+del held
+print(peak_bytes(cpu) - used_bytes(cpu))
+print(peak_bytes(cpu))
+"""
+
+
+def child():
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD], capture_output=True, text=True, timeout=60, check=True
+    )
+    return map(int, done.stdout.split())
+
+
+def test_memory_that_is_taken_is_seen_and_the_peak_remains():
+    taken, above, _ = child()
+    assert 190 * 2**20 < taken < 220 * 2**20
+    assert 190 * 2**20 < above < 220 * 2**20
+
+
+def test_a_process_does_not_count_what_its_parent_held():
+    held = torch.ones(2**30, dtype=torch.uint8)
+    *_, peak = child()
+    assert peak < 2**30
+    assert len(held)
