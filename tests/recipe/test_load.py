@@ -18,8 +18,8 @@ def test_every_preset_loads_and_says_what_it_reached(name):
     preset = next(preset for preset in presets() if preset.name == name)
     assert preset.about
     assert "%" in preset.reached or preset.reached.startswith("not measured")
-    # a published accuracy belongs to one number format
-    assert recipe.train.precision != "auto"
+    if "%" in preset.reached:  # a published accuracy belongs to one number format
+        assert recipe.train.precision != "auto"
 
 
 def test_later_sources_win(tmp_path):
@@ -69,7 +69,7 @@ def test_nothing_can_be_changed_afterwards():
 
     recipe = load_recipe("digits", keywords={"early_stopping": {"patience": 2}}).recipe
     found = list(parts(recipe))
-    assert len(found) == 12
+    assert len(found) == 13
     for part in found:
         for name in type(part).model_fields:
             with pytest.raises(ValidationError, match="frozen"):

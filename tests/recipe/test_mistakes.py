@@ -8,12 +8,16 @@ import pytest
 from convsmith.data import SOURCES
 from convsmith.data.augment import LEVELS, Augment
 from convsmith.errors import RecipeError
+from convsmith.models import MODELS
 from convsmith.recipe.load import load_recipe
 from convsmith.recipe.presets import presets
+from convsmith.recipe.schema import Recipe
 
 KNOWN = {  # lists that grow, written as {sources} in the file
     "sources": [*SOURCES, "folder:PATH", "csv:PATH"],
     "levels": LEVELS,
+    "models": MODELS,
+    "sections": Recipe.model_fields,
     "operations": [field.name for field in fields(Augment)],
     "presets": [preset.name for preset in presets()],
 }
@@ -56,7 +60,7 @@ def test_mistakes_of_all_sources_come_together(monkeypatch, tmp_path):
         sets=["trian.epochs=3", "model.widths=5", "oops", "seed={"],
         keywords={"epoch": 3, "max_steps": 0},
     )
-    sections = "seed, data, model, loss, optimizer, schedule, train"
+    sections = ", ".join(Recipe.model_fields)
     assert found == [
         "--batch-size: train.batch_size: must be at least 1, got 0",
         "--lr: optimizer.learning_rate: must be greater than 0, got -1.0",

@@ -17,6 +17,7 @@ from convsmith.api.load import read_weights
 from convsmith.api.machine import memory
 from convsmith.api.progress import ProgressKind, choose_progress
 from convsmith.api.run import Run, open_run
+from convsmith.api.transfer import load_transfer, with_preprocessing
 from convsmith.data import find_root
 from convsmith.data.images import Source
 from convsmith.errors import CheckpointError, DamagedError, ResumeError, UserError, WriteError
@@ -141,7 +142,11 @@ def start_run(
         shown.say(f"note: {note}")
     device = resolve_device(recipe.train.device)
     keep_freed_memory()
+    recipe, expected = with_preprocessing(recipe, places.runs)
+    for note in expected:
+        shown.say(f"note: {note}")
     source, parts, model = assemble(recipe, own, places)
+    load_transfer(recipe, model, places.runs)
     build_loss(recipe, parts)  # its mistakes show before a run folder is made
     set_up(device, recipe)
     if start_from is not None:

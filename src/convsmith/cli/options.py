@@ -20,6 +20,7 @@ data_root: Decorator = click.option(
 )
 
 FLAGS = (
+    click.option("--data", help="A data set's name, folder:PATH or csv:PATH."),
     click.option("--epochs", type=int, help="Passes over the training images."),
     click.option("--batch-size", type=int, help="Images in one optimizer step."),
     click.option("--lr", type=float, help="The learning rate."),

@@ -14,6 +14,7 @@ from convsmith.models.compact import compact_cnn
 from convsmith.models.digits import digits_cnn
 from convsmith.models.mlp import mlp
 from convsmith.models.mnist import mnist_bn, mnist_cnn
+from convsmith.models.pretrained import timm, torchvision
 from convsmith.models.resnet import resnet_small, resnet_wide3
 from convsmith.models.vgg import vgg_bn
 
@@ -27,5 +28,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "mnist_cnn": mnist_cnn,
     "resnet_small": resnet_small,
     "resnet_wide3": resnet_wide3,
+    "timm": timm,
+    "torchvision": torchvision,
     "vgg_bn": vgg_bn,
 }

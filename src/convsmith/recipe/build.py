@@ -16,6 +16,7 @@ from convsmith.data.normalise import Normalise
 from convsmith.data.split import grouped_split, stratified_split
 from convsmith.errors import DataError, ModelError, UserError
 from convsmith.models import MODELS
+from convsmith.models.weights import head_of
 from convsmith.randomness import derive
 from convsmith.recipe.schema import Recipe
 from convsmith.training.device import configure
@@ -26,6 +27,7 @@ from convsmith.training.optimizers import OPTIMIZERS
 from convsmith.training.precision import make_precision
 from convsmith.training.schedules import SCHEDULES
 from convsmith.training.stopping import EarlyStopping
+from convsmith.training.transfer import Phases, slow_down
 
 __all__ = [
     "LAYOUTS",
@@ -204,11 +206,19 @@ def build_job(
     if train.max_steps is not None:
         total_steps = min(total_steps, train.max_steps)
     schedule = SCHEDULES[recipe.schedule.name]
+    optimizer = OPTIMIZERS[recipe.optimizer.name](model, **recipe.optimizer.options)
+    phases, transfer = None, recipe.transfer
+    if transfer.head_epochs or transfer.backbone_rate != 1 or transfer.freeze_norm:
+        head = head_of(model)
+        slow_down(optimizer, model.get_submodule(head).parameters(), transfer.backbone_rate)
+        phases = Phases(
+            model, head, head_epochs=transfer.head_epochs, freeze_norm=transfer.freeze_norm
+        )
     return Job(
         model=model,
         batches=batches,
         loss=build_loss(recipe, parts).to(device),
-        optimizer=OPTIMIZERS[recipe.optimizer.name](model, **recipe.optimizer.options),
+        optimizer=optimizer,
         schedule=schedule(total_steps, batches.steps_per_epoch, **recipe.schedule.options),
         precision=make_precision(train.precision, device),
         epochs=train.epochs,
@@ -220,6 +230,7 @@ def build_job(
         ema=None if train.ema is None else Ema(model, train.ema),
         check_every=train.log_every,
         validation=eval_batches(recipe, parts, "validation", device),
+        phases=phases,
     )
 
 

@@ -27,6 +27,7 @@ FLAGS: dict[str, Path] = {
     "epochs": ("train", "epochs"),
     "batch-size": ("train", "batch_size"),
     "lr": ("optimizer", "learning_rate"),
+    "data": ("data", "source"),
     "seed": ("seed",),
     "device": ("train", "device"),
     "precision": ("train", "precision"),
@@ -50,6 +51,7 @@ KEYWORDS: dict[str, Path] = {
     "seed": ("seed",),
     "source": ("data", "source"),
     "validation": ("data", "validation"),
+    "weights": ("transfer", "weights"),
     "weight_decay": ("optimizer", "weight_decay"),
 }
 SHORT: dict[Path, str] = {  # where a word stands for a mapping with this key
@@ -81,8 +83,20 @@ def lay(merged: Merged, layer: Layer, *, inherited: bool = False) -> None:
                 layer.places[key, "name"] = layer.places.get((key,), "")
                 value = {"name": written}
             if isinstance(value, dict):
+                value = with_architecture(key, value, layer.places)
                 rename(merged, key, value)
         join(merged, (key,), value, layer.places, inherited=inherited)
+
+
+def with_architecture(
+    section: str, value: dict[str, Any], places: dict[Path, str]
+) -> dict[str, Any]:
+    """Return a section in which `name: torchvision/resnet50` is a name and an architecture."""
+    library, slash, architecture = str(value.get("name", "")).partition("/")
+    if section != "model" or not slash or library not in NAMED[section]:
+        return value
+    places[section, "architecture"] = places.get((section, "name"), "")
+    return value | {"name": library, "architecture": architecture}
 
 
 def join(

@@ -14,7 +14,16 @@ from convsmith.training.losses import LOSSES
 from convsmith.training.optimizers import OPTIMIZERS
 from convsmith.training.schedules import SCHEDULES
 
-__all__ = ["Checkpointing", "Data", "EarlyStop", "LoadingOptions", "OnNonFinite", "Recipe", "Train"]
+__all__ = [
+    "Checkpointing",
+    "Data",
+    "EarlyStop",
+    "LoadingOptions",
+    "OnNonFinite",
+    "Recipe",
+    "Train",
+    "Transfer",
+]
 
 if TYPE_CHECKING:
     AugmentOptions = Frozen
@@ -82,10 +91,10 @@ class Data(Frozen):
     test: Annotated[float, Ge(0.01), Le(0.9)] = Field(
         0.2, description="The share that is kept for the test where a data set has no test part."
     )
-    loading: LoadingOptions = LoadingOptions()
     validation: Annotated[float, Ge(0), Le(0.9)] = Field(
         0.1, description="The share of the training part that is kept for validation; 0 keeps none."
     )
+    loading: LoadingOptions = LoadingOptions()
 
 
 class EarlyStop(Frozen):
@@ -142,6 +151,22 @@ class Train(Frozen):
     checkpoint: Checkpointing = Checkpointing()
 
 
+class Transfer(Frozen):
+    """Begin with the weights of a trained network, all but the last layer, and fine-tune them."""
+
+    weights: str | None = Field(
+        None,
+        description="hub, a .safetensors or .pth file, or a run; None is random ones.",
+    )
+    head_epochs: Whole = Field(0, description="Epochs at first in which only the head learns.")
+    backbone_rate: Annotated[float, Gt(0), Le(1)] = Field(
+        1.0, description="The rate of all but the last layer, as a share of the learning rate."
+    )
+    freeze_norm: bool = Field(
+        False, description="Keep BatchNorm's running statistics as they were loaded."
+    )
+
+
 class Recipe(Frozen):
     """A whole experiment."""
 
@@ -151,4 +176,5 @@ class Recipe(Frozen):
     loss: LossSection = Field(default={"name": "cross_entropy"})  # type: ignore[assignment]
     optimizer: OptimizerSection = Field(default={"name": "adam"})  # type: ignore[assignment]
     schedule: ScheduleSection = Field(default={"name": "constant"})  # type: ignore[assignment]
+    transfer: Transfer = Transfer()
     train: Train = Train()

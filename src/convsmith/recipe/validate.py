@@ -9,7 +9,8 @@ from pydantic_core import ErrorDetails
 
 from convsmith.data import FILES, SOURCES, is_source
 from convsmith.data.augment import LEVELS
-from convsmith.errors import Mistake, RecipeError, nearest
+from convsmith.errors import Mistake, ModelError, RecipeError, did_you_mean, nearest
+from convsmith.models.pretrained import architectures
 from convsmith.recipe.layers import FLAGS, KEYWORDS, NAMED, Merged
 from convsmith.recipe.reader import Path
 from convsmith.recipe.schema import Recipe
@@ -17,6 +18,7 @@ from convsmith.recipe.sections import Section
 
 __all__ = ["validate"]
 
+LIBRARIES = ("timm", "torchvision")  # whose networks are named by an architecture
 KNOWN = (*SOURCES, *(f"{kind}:PATH" for kind in FILES))
 
 
@@ -283,6 +285,24 @@ def cross_checks(parts: Mapping[str, Any], merged: Merged) -> Iterable[Mistake]:
             yield mistake("train.early_stopping", "needs data.validation above 0")
         if train.keep == "best":
             yield mistake("train.keep", "best needs data.validation above 0")
+    model, optimizer, transfer = (parts.get(key) for key in ("model", "optimizer", "transfer"))
+    if model is not None and model.name in LIBRARIES:
+        try:
+            known = architectures(model.name)
+        except ModelError as error:
+            yield mistake("model.name", str(error))
+        else:
+            if model.architecture not in known:
+                near = did_you_mean(model.architecture, known).strip(" ()")
+                message = f"{model.name} has no {shown(model.architecture)}"
+                yield mistake("model.architecture", message, near or None)
+    if transfer is not None and model is not None:
+        if transfer.weights == "hub" and model.name not in LIBRARIES:
+            message = f"{model.name} has no published weights"
+            hint = "give a file or a run, or a network of torchvision or timm"
+            yield mistake("transfer.weights", message, hint)
+        if transfer.backbone_rate != 1 and optimizer is not None and optimizer.name == "muon":
+            yield mistake("transfer.backbone_rate", "muon has rates of its own; use another one")
     if schedule is not None:
         options = schedule.options
         if train is not None and options.get("warmup_epochs", 0) > train.epochs:

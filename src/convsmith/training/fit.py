@@ -54,6 +54,8 @@ def fit(job: Job, state: State, clock: StepClock | None = None) -> Iterator[Step
         first = state.step - state.epoch * per_epoch
         if first == 0:
             state.epoch_sums.zero_()
+        if job.phases is not None:
+            job.phases.begin(job.model, state.epoch)
         batches = job.batches.epoch(state.epoch, first)
         rate = 0.0
         while state.step < min((state.epoch + 1) * per_epoch, job.total_steps):

@@ -11,6 +11,7 @@ from convsmith.training.ema import Ema
 from convsmith.training.losses import Loss
 from convsmith.training.precision import Precision
 from convsmith.training.stopping import EarlyStopping
+from convsmith.training.transfer import Phases
 
 __all__ = ["Batches", "Job", "State"]
 
@@ -33,6 +34,7 @@ class Job:
     """What :func:`convsmith.training.fit.fit` runs; nothing in it says how far the run has come.
 
     ``batches`` yields effective batches; ``accumulate`` splits each into that many micro-batches.
+    ``phases`` says what may change in which epoch; None is everything in all.
     """
 
     model: nn.Module
@@ -50,6 +52,7 @@ class Job:
     ema: Ema | None = None
     check_every: int = 50  # steps between looks at the non-finite mark on a device that runs ahead
     validation: Iterable[tuple[Tensor, Tensor]] | None = None
+    phases: Phases | None = None
     base_rates: tuple[float, ...] = field(init=False)
 
     def __post_init__(self) -> None:

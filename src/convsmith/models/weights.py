@@ -1,0 +1,109 @@
+"""Reading weights from files, and putting all but the last layer into another network."""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from convsmith.errors import ModelError
+
+__all__ = ["head_of", "load_backbone", "read_weights_file"]
+
+WRAPPERS = ("state_dict", "model", "model_state_dict", "model_ema")  # where training scripts put it
+
+
+def read_weights_file(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a ``.safetensors`` file, or of what ``torch.save`` wrote.
+
+    Nothing in the file is run: PyTorch's files are read with ``weights_only``.
+
+    Raises:
+        ModelError: the file is missing, damaged, or holds something else.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise ModelError(f"there is no file {path} with weights") from None
+    except (OSError, SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = (str(error).splitlines() or ["it is cut off"])[0][:150]
+        raise ModelError(f"{path} cannot be read as weights: {reason}") from error
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            f"{path} holds more than tensors and is not read, since that could run code; save its "
+            "state_dict alone, best with safetensors"
+        ) from error
+    return state_dict_in(loaded, path)
+
+
+def state_dict_in(loaded: object, path: Path) -> dict[str, Tensor]:
+    """Return the mapping of tensors in what a file held."""
+    for name in WRAPPERS:
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(name), Mapping):
+            loaded = loaded[name]
+            break
+    if not isinstance(loaded, Mapping):
+        raise ModelError(f"{path} holds no mapping of tensors")
+    tensors = {str(k): v for k, v in loaded.items() if isinstance(v, Tensor)}
+    if not tensors:
+        raise ModelError(f"{path} holds no tensor")
+    if all(name.startswith("module.") for name in tensors):  # of DataParallel
+        tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
+    return tensors
+
+
+def head_of(model: nn.Module) -> str:
+    """Return the name of a classifier's last layer.
+
+    Raises:
+        ModelError: it has neither a linear layer nor a convolution.
+    """
+    last = ""
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            last = name
+    if not last:
+        raise ModelError("the network has no layer that could be its head")
+    return last
+
+
+def load_backbone(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Copy every tensor but those of the head; the head keeps what it has.
+
+    Args:
+        model: the network.
+        tensors: of the same network, perhaps with another head.
+        source: where they come from, for messages.
+
+    Raises:
+        ModelError: they are of another network; says what is missing.
+    """
+    head = head_of(model)
+    own = model.state_dict()
+    wanted = {
+        name: tensor
+        for name, tensor in own.items()
+        if not name.startswith(f"{head}.") and not name.endswith("num_batches_tracked")
+    }
+    wrong = [
+        name
+        for name, tensor in wanted.items()
+        if name not in tensors or tensors[name].shape != tensor.shape
+    ]
+    if wrong:
+        first = wrong[0]
+        found = tuple(tensors[first].shape) if first in tensors else "not there"
+        raise ModelError(
+            f"{source} is of another network: {len(wanted) - len(wrong)} of {len(wanted)} tensors "
+            f"fit; `{first}` should be {tuple(wanted[first].shape)} and is {found}"
+        )
+    with torch.no_grad():
+        for name in own:
+            counted = name.endswith("num_batches_tracked") and name in tensors
+            if name in wanted or counted:
+                own[name].copy_(tensors[name])

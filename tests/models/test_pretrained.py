@@ -1,0 +1,149 @@
+"""Networks of torchvision and timm: by name, with a new head, and their weights from files."""
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torchvision.models import resnet18
+
+from convsmith.errors import ModelError
+from convsmith.models import MODELS
+from convsmith.models.pretrained import architectures, hub_weights, preprocessing
+from convsmith.models.weights import head_of, load_backbone, read_weights_file
+
+
+@pytest.mark.parametrize(
+    ("library", "architecture"),
+    [
+        ("torchvision", "resnet18"),
+        ("torchvision", "mobilenet_v3_small"),
+        ("torchvision", "squeezenet1_1"),
+        ("torchvision", "googlenet"),
+        ("torchvision", "vit_b_16"),
+        ("timm", "resnet18"),
+        ("timm", "mobilenetv3_small_050"),
+    ],
+)
+def test_a_network_has_a_new_head_for_the_classes(library, architecture):
+    model = MODELS[library](7, 3, (64, 64), architecture=architecture)
+    assert model.train()(torch.randn(2, 3, 64, 64)).shape == (2, 7)
+    head = model.get_submodule(head_of(model))
+    assert 7 in (getattr(head, "out_features", None), getattr(head, "out_channels", None))
+
+
+def test_timm_takes_any_number_of_channels_torchvision_three():
+    model = MODELS["timm"](2, 1, (32, 32), architecture="resnet18")
+    assert model(torch.randn(2, 1, 32, 32)).shape == (2, 2)
+    with pytest.raises(ModelError, match=r"takes 3 channels.*data\.channels=3"):
+        MODELS["torchvision"](2, 1, (32, 32), architecture="resnet18")
+
+
+@pytest.mark.parametrize("library", ["torchvision", "timm"])
+def test_a_wrong_name_is_said_with_the_nearest(library):
+    with pytest.raises(ModelError, match="did you mean `resnet18`"):
+        MODELS[library](2, 3, (32, 32), architecture="resnet188")
+    assert "resnet50" in architectures(library)
+
+
+def test_a_missing_library_says_what_brings_it(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(ModelError, match=r"pip install \"convsmith\[timm\]\""):
+        architectures("timm")
+
+
+def test_preprocessing_is_that_of_the_published_weights():
+    for library in ("torchvision", "timm"):
+        found = preprocessing(library, "resnet18")
+        assert found.image_size == (224, 224)
+        assert found.mean == (0.485, 0.456, 0.406)
+        assert found.std == (0.229, 0.224, 0.225)
+    assert preprocessing("timm", "vit_base_patch16_224").mean == (0.5, 0.5, 0.5)
+
+
+def test_without_a_network_the_manual_way_is_said(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("torch.hub.urlopen", offline)
+    with pytest.raises(ModelError, match=r"cannot be downloaded.*get https://.*transfer\.weights"):
+        hub_weights("torchvision", "resnet18")
+
+
+def offline(*arguments, **options):
+    raise OSError("no route to host")
+
+
+@pytest.fixture
+def theirs():
+    """A network with other classes."""
+    return resnet18(num_classes=5)
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "plain", "checkpoint", "parallel"])
+def test_a_backbone_comes_from_a_file_and_the_head_stays(tmp_path, theirs, kind):
+    tensors = theirs.state_dict()
+    path = tmp_path / ("w.safetensors" if kind == "safetensors" else "w.pth")
+    if kind == "safetensors":
+        save_file(tensors, path)
+    elif kind == "parallel":
+        torch.save({f"module.{name}": tensor for name, tensor in tensors.items()}, path)
+    else:
+        torch.save(tensors if kind == "plain" else {"epoch": 3, "model": tensors}, path)
+    model = MODELS["torchvision"](3, 3, (32, 32), architecture="resnet18")
+    head = model.fc.weight.clone()
+    load_backbone(model, read_weights_file(path), "w")
+    for name, tensor in model.state_dict().items():
+        if not name.startswith("fc."):
+            assert torch.equal(tensor, tensors[name]), name
+    assert torch.equal(model.fc.weight, head)
+
+
+def test_weights_of_another_network_are_refused_and_nothing_is_copied(theirs):
+    model = MODELS["torchvision"](3, 3, (32, 32), architecture="resnet34")
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with pytest.raises(ModelError, match=r"is of another network: \d+ of \d+ tensors fit; `layer1"):
+        load_backbone(model, theirs.state_dict(), "resnet18.pth")
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name])
+
+
+class Harm:
+    """Would write a file when unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+def test_a_file_with_code_in_it_is_refused_and_not_run(tmp_path):
+    torch.save({"model": Harm(tmp_path / "harm")}, tmp_path / "w.pth")
+    with pytest.raises(ModelError, match="could run code"):
+        read_weights_file(tmp_path / "w.pth")
+    assert not (tmp_path / "harm").exists()
+
+
+@pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
+@pytest.mark.parametrize("content", [None, b"", b"nonsense", b"PK\x03\x04 cut"])
+def test_files_of_no_use_are_said_in_a_line(tmp_path, name, content):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(ModelError) as error:
+        read_weights_file(tmp_path / name)
+    assert name in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("value", [[1, 2], {"a": 1}, torch.ones(2), {"model": {}}])
+def test_files_without_named_tensors_are_said(tmp_path, value):
+    torch.save(value, tmp_path / "w.pth")
+    with pytest.raises(ModelError, match="holds no"):
+        read_weights_file(tmp_path / "w.pth")
+
+
+def test_the_head_is_the_last_layer():
+    assert head_of(resnet18()) == "fc"
+    assert head_of(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Linear(3, 4), nn.ReLU())) == "2"
+    with pytest.raises(ModelError, match="no layer"):
+        head_of(nn.Sequential(nn.ReLU()))
