@@ -23,9 +23,10 @@ ALLOWED = {
     "models": {"nn"} | BASE,
     "data": BASE,
     "training": BASE,
+    "insight": BASE,
     "runs": BASE | {"__init__"},  # the version
     "recipe": {"models", "data", "training"} | BASE,
-    "api": {"recipe", "runs", "models", "data", "training", "__init__"} | BASE,
+    "api": {"recipe", "runs", "models", "data", "training", "insight", "__init__"} | BASE,
     "cli": {"api", "__init__"} | BASE,
 }
 TOP = {"__init__", "__main__"}

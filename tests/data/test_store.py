@@ -120,7 +120,7 @@ def test_broken_files_have_no_row_and_a_reason(root, tmp_path):
 
 def test_verifying_finds_what_size_and_time_do_not_show(root, tmp_path):
     store = opened(root, tmp_path / "s")
-    assert verify_store(store, root) == []
+    assert verify_store(store.folder) == (12, [])
     path = root / "a" / "0.png"
     status, content = path.stat(), bytearray(path.read_bytes())
     content[-20] ^= 1
@@ -130,7 +130,7 @@ def test_verifying_finds_what_size_and_time_do_not_show(root, tmp_path):
     with (store.folder / "pixels.bin").open("r+b") as file:
         file.seek(50)
         file.write(b"\x00\x01\x02")
-    found = [(problem.path, problem.reason) for problem in verify_store(store, root)]
+    found = [(problem.path, problem.reason) for problem in verify_store(store.folder)[1]]
     assert found == [
         (str(store.folder / "pixels.bin"), "is not as it was written"),
         ("a/0.png", "has changed since it was decoded"),

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from convsmith.api.drive import Session
+from convsmith.api.figures import write_outcome
 from convsmith.recipe.build import Parts, eval_batches
 from convsmith.runs.folder import to_json, write_atomically
 from convsmith.runs.model_card import ModelCard
@@ -65,6 +66,7 @@ def finish(session: Session, parts: Parts, card: ModelCard) -> Results:
         model_bytes=run.weights.stat().st_size,
         per_class=PerClass.of(test.per_class),
     )
+    write_outcome(run, parts, test)
     write_atomically(run.results, to_json(asdict(results)))
     return results
 

@@ -71,17 +71,24 @@ class Model:
     def predict(self, image: str | os.PathLike[str] | Image.Image, top: int = 5) -> Prediction:
         """Return the ``top`` likeliest classes of an image file or a Pillow image.
 
-        The image is turned upright, converted to the network's channels and resized to its size.
+        The image is turned upright, converted to the network's channels and resized to its size,
+        as the training images were.
 
         Raises:
             DataError: the file is missing or not an image.
         """
-        pixels = decode(image, self.card.channels, self.card.image_size)
-        probability, index = self.probabilities(pixels[None])[0].topk(min(top, len(self.classes)))
-        pairs = zip(index.tolist(), probability.tolist(), strict=True)
-        guesses = tuple(Guess(self.classes[i], p) for i, p in pairs)
         name = "image" if isinstance(image, Image.Image) else os.fspath(image)
-        return Prediction(name, guesses)
+        return self.prediction(name, self.probabilities(self.read(image)[None])[0], top)
+
+    def read(self, image: str | os.PathLike[str] | Image.Image) -> Tensor:
+        """Return an image file or Pillow image as the ``(C, H, W)`` uint8 the network takes."""
+        return decode(image, self.card.channels, self.card.image_size, self.card.resize)
+
+    def prediction(self, name: str, probabilities: Tensor, top: int = 5) -> Prediction:
+        """Return the ``top`` likeliest classes, given the ``(classes,)`` probabilities."""
+        probability, index = probabilities.topk(min(top, len(self.classes)))
+        pairs = zip(index.tolist(), probability.tolist(), strict=True)
+        return Prediction(name, tuple(Guess(self.classes[i], p) for i, p in pairs))
 
 
 def load(

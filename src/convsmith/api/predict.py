@@ -1,11 +1,30 @@
 """Say what is in some images, with a run's network."""
 
+import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
 
-from convsmith.api.load import Prediction, load
+import torch
+from torch import Tensor
 
-__all__ = ["predict"]
+from convsmith.api.load import Model, Prediction, load
+from convsmith.data.listing import EXTENSIONS, Problem
+from convsmith.errors import DataError
+
+__all__ = ["Predictions", "predict", "write_csv"]
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What was said of each image that could be read, and why the others could not."""
+
+    predictions: tuple[Prediction, ...]
+    problems: tuple[Problem, ...]
 
 
 def predict(
@@ -14,12 +33,68 @@ def predict(
     *,
     top: int = 5,
     runs: str | os.PathLike[str] | None = None,
-) -> list[Prediction]:
-    """Return the ``top`` likeliest classes of each image file, in the order given.
+) -> Predictions:
+    """Return the ``top`` likeliest classes of each image, in the order given.
+
+    Args:
+        run: its folder, or its name in the runs folder.
+        images: files, and folders, of which every image in them or below is taken.
+        top: how many classes.
+        runs: the folder of runs.
 
     Raises:
         RunError: there is no such finished run.
-        DataError: a file is missing or not an image.
+        DataError: none of the images can be read; all are listed.
     """
     model = load(run, runs=runs)
-    return [model.predict(image, top) for image in images]
+    predictions: list[Prediction] = []
+    problems: list[Problem] = []
+    names: list[str] = []
+    waiting: list[Tensor] = []
+    for path in files_of(images, problems):
+        try:
+            waiting.append(model.read(path))
+            names.append(path)
+        except DataError as error:
+            problems.append(Problem(path, str(error).removeprefix(f"{path} ")))
+        if len(waiting) == BATCH:
+            predictions += guesses(model, names, waiting, top)
+            names, waiting = [], []
+    if waiting:
+        predictions += guesses(model, names, waiting, top)
+    if not predictions:
+        raise DataError("\n".join(str(each).replace(": ", " ", 1) for each in problems))
+    return Predictions(tuple(predictions), tuple(problems))
+
+
+def files_of(images: Sequence[str | os.PathLike[str]], problems: list[Problem]) -> Iterator[str]:
+    """Yield the files, and those in the folders, sorted; note folders without any."""
+    for given in images:
+        path = Path(given)
+        if not path.is_dir():
+            yield os.fspath(given)
+            continue
+        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in EXTENSIONS)
+        inside = [p for p in inside if p.is_file() or p.is_symlink()]
+        if not inside:
+            problems.append(Problem(os.fspath(given), "is a folder with no image in it"))
+        yield from map(str, inside)
+
+
+def guesses(model: Model, names: list[str], images: list[Tensor], top: int) -> list[Prediction]:
+    """Return what the network says of some images."""
+    probabilities = model.probabilities(torch.stack(images))
+    return [
+        model.prediction(name, each, top) for name, each in zip(names, probabilities, strict=True)
+    ]
+
+
+def write_csv(found: Predictions, file: IO[str]) -> None:
+    """Write one row an image: path, label, probability, and the reason if there is none."""
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["path", "label", "probability", "problem"])
+    for prediction in found.predictions:
+        best = prediction.guesses[0]
+        writer.writerow([prediction.image, best.label, f"{best.probability:.6f}", ""])
+    for problem in found.problems:
+        writer.writerow([problem.path, "", "", problem.reason])

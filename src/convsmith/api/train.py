@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from convsmith.api.drive import Session, drive, restore_newest
+from convsmith.api.figures import write_samples
 from convsmith.api.finish import finish
 from convsmith.api.load import read_weights
 from convsmith.api.machine import memory
@@ -23,6 +24,7 @@ from convsmith.data.images import Source
 from convsmith.errors import CheckpointError, DamagedError, ResumeError, UserError, WriteError
 from convsmith.recipe.build import (
     Parts,
+    augmentation,
     build_job,
     build_loss,
     build_model,
@@ -245,6 +247,8 @@ def run_session(
         )
         if restore_newest(session):
             session.say(f"going on at step {session.state.step} of {job.total_steps}")
+        else:
+            write_samples(run.folder, parts, augmentation(recipe, source), recipe.seed)
         try:
             drive(session)
             finish(session, parts, card(recipe, parts, own))
@@ -282,4 +286,5 @@ def card(recipe: Recipe, parts: Parts, own: Own) -> ModelCard:
         mean=parts.normalise.mean,
         std=parts.normalise.std,
         scale=parts.normalise.scale,
+        resize=recipe.data.resize,
     )

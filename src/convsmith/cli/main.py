@@ -20,7 +20,8 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("train", "Train a network from a preset or a recipe file."),
     "evaluate": ("evaluate", "Measure a finished run again, on any part of its data."),
-    "predict": ("predict", "Say what is in some images, with a run's network."),
+    "predict": ("predict", "Say what is in images and folders, with a run's network."),
+    "data": ("data", "Show a data set and its augmentations, or check its files."),
     "recipes": ("recipes", "List the presets and what each reached."),
     "recipe": ("recipe", "Show a recipe with everything resolved, or the schema of recipes."),
     "doctor": ("doctor", "Look at this machine: devices, memory, versions, data."),

@@ -4,10 +4,16 @@ import dataclasses
 import json
 import math
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["plain", "print_json", "table"]
+__all__ = ["plain", "print_json", "say", "table"]
+
+
+def say(text: str) -> None:
+    """Print a line on standard error: what is going on, not what was asked for."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def print_json(value: Any) -> None:

@@ -1,5 +1,8 @@
 """``convsmith predict``."""
 
+import sys
+from pathlib import Path
+
 import click
 
 from convsmith.cli import options
@@ -14,19 +17,41 @@ __all__ = ["command"]
 @click.option(
     "--top", type=click.IntRange(1), default=5, show_default=True, help="Guesses an image."
 )
+@click.option("--csv", "csv_path", metavar="FILE", help="Write a row an image; - prints them.")
 @options.runs
 @options.as_json
-def command(run: str, images: tuple[str, ...], top: int, runs: str | None, as_json: bool) -> None:
-    """Say what is in each of the IMAGES, with the network of RUN."""
-    from convsmith.api.predict import predict
+def command(
+    run: str,
+    images: tuple[str, ...],
+    top: int,
+    csv_path: str | None,
+    runs: str | None,
+    as_json: bool,
+) -> None:
+    """Say what is in each of the IMAGES, with the network of RUN.
 
-    predictions = predict(run, images, top=top, runs=runs)
-    if as_json:
-        print_json({"predictions": predictions})
-        return
-    for prediction in predictions:
-        print(prediction.image)
-        width = max(len(guess.label) for guess in prediction.guesses)
-        for guess in prediction.guesses:
-            bar = "█" * round(30 * guess.probability)
-            print(f"  {guess.label:<{width}}  {guess.probability:7.2%}  {bar}")
+    Of a folder, every image in it and below is taken. Images that cannot be read are listed, and
+    the exit code is then 1.
+    """
+    from convsmith.api.predict import predict, write_csv
+
+    found = predict(run, images, top=top, runs=runs)
+    if csv_path == "-":
+        write_csv(found, sys.stdout)
+    elif csv_path is not None:
+        with Path(csv_path).open("w", encoding="utf-8", newline="") as file:
+            write_csv(found, file)
+        print(f"{len(found.predictions):,} images: {csv_path}")
+    elif as_json:
+        print_json(found)
+    else:
+        for prediction in found.predictions:
+            print(prediction.image)
+            width = max(len(guess.label) for guess in prediction.guesses)
+            for guess in prediction.guesses:
+                bar = "█" * round(30 * guess.probability)
+                print(f"  {guess.label:<{width}}  {guess.probability:7.2%}  {bar}")
+    for problem in found.problems:
+        print(f"convsmith: {problem}", file=sys.stderr)
+    if found.problems:
+        sys.exit(1)

@@ -148,4 +148,5 @@ def assemble(
         validation=part("validation"),
         groups=groups,
         notes=notes,
+        store=store.folder,
     )

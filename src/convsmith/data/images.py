@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -85,7 +86,8 @@ class Source:
     ``validation`` and ``test`` are None where they are to be split from ``train``; ``groups``
     ``(N,)`` int64 then says which training images must stay together, such as those of one
     patient. ``mirrored`` says whether an image keeps its label when it is flipped left to right.
-    ``notes`` is what the person should know of the data.
+    ``notes`` is what the person should know of the data. ``store`` is the folder of the store that
+    the images lie in, if they come from files.
     """
 
     name: str
@@ -96,3 +98,4 @@ class Source:
     validation: Images | None = None
     groups: Tensor | None = None
     notes: tuple[str, ...] = ()
+    store: Path | None = None

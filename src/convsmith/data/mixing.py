@@ -48,6 +48,7 @@ def draw_mix(
     draw = numpy.random.default_rng(seed)
     cut = torch.from_numpy(draw.random(count) < cutmix_share(mixup, cutmix))
     blended = draw.beta(mixup or 1, mixup or 1, count)
+    blended = numpy.maximum(blended, 1 - blended)  # as likely, and the image itself shows more
     kept = draw.beta(cutmix or 1, cutmix or 1, count)
     centres = draw.random((2, count))
     height, width = image_size

@@ -106,12 +106,19 @@ def open_store(listing: Listing, rule: Rule, stores: Path, name: str, say: Say) 
     return Store(folder, map_pixels(folder, shape), index.digest, index.images, index.problems)
 
 
-def verify_store(store: Store, root: Path) -> list[Problem]:
-    """Read every byte again, of the store and of the files it came from; return what differs."""
-    problems = []
-    if hash_file(store.folder / PIXELS) != store.digest:
-        problems.append(Problem(str(store.folder / PIXELS), "is not as it was written"))
-    for each in store.images:
+def verify_store(folder: Path) -> tuple[int, list[Problem]]:
+    """Read every byte again, of a store and of the files it came from.
+
+    Returns:
+        The number of files, and what cannot be read or is not as it was.
+    """
+    index = read_index(folder)
+    if index is None:
+        return 0, [Problem(str(folder), "is no whole store")]
+    root, problems = Path(index.root), list(index.problems)
+    if hash_file(folder / PIXELS) != index.digest:
+        problems.append(Problem(str(folder / PIXELS), "is not as it was written"))
+    for each in index.images:
         try:
             same = hash_file(root / each.entry.path) == each.checksum
         except OSError as error:
@@ -119,7 +126,7 @@ def verify_store(store: Store, root: Path) -> list[Problem]:
             continue
         if not same:
             problems.append(Problem(each.entry.path, "has changed since it was decoded"))
-    return problems
+    return len(index.images), problems
 
 
 def checksum_of(listing: Listing) -> str:

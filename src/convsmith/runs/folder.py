@@ -11,7 +11,11 @@ Layout::
     ├── checkpoints/           step-*/, see convsmith.training.checkpoint
     ├── model.json             what a network needs to be used: sizes, classes, normalisation
     ├── weights.safetensors    the weights that results.json was measured on
-    └── results.json           what ``train --json`` prints
+    ├── results.json           what ``train --json`` prints
+    ├── confusion.json         how often each class was taken for each, in the test part
+    ├── mistakes.json          the surest mistakes in the test part
+    ├── figures/               samples, what augmentation makes of them, the mistakes
+    └── report.html            all of it as a page
 """
 
 import json
@@ -55,6 +59,10 @@ class RunFolder:
         self.model = path / "model.json"
         self.weights = path / "weights.safetensors"
         self.results = path / "results.json"
+        self.confusion = path / "confusion.json"
+        self.mistakes = path / "mistakes.json"
+        self.figures = path / "figures"
+        self.report = path / "report.html"
 
     @classmethod
     def create(

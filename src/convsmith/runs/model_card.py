@@ -1,7 +1,7 @@
 """What a trained network needs to be used: its name, sizes, classes and normalisation."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 __all__ = ["ModelCard"]
 
@@ -12,7 +12,7 @@ class ModelCard:
 
     ``name`` and ``options`` rebuild the network; ``name`` is None for a user's own module.
     ``mean`` and ``std`` normalise values that were first divided by ``scale``: 255 for images, 1
-    for points.
+    for points. ``resize`` is how image files are made to fit ``image_size``.
     """
 
     name: str | None
@@ -23,3 +23,4 @@ class ModelCard:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     scale: float
+    resize: Literal["stretch", "crop", "pad"] = "stretch"

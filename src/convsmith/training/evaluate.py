@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,8 @@ class Evaluation:
     """Means over images, each counting once whatever its batch.
 
     ``top5`` is 1 where there are five classes or fewer. ``per_class`` holds the top-1 accuracy of
-    every class, NaN for one without an image.
+    every class, NaN for one without an image. ``labels``, ``guesses`` and ``confidences`` ``(N,)``
+    are each image's class, the likeliest one and its probability, on the CPU.
     """
 
     loss: float
@@ -27,6 +28,9 @@ class Evaluation:
     top5: float
     count: int
     per_class: tuple[float, ...]
+    labels: Tensor = field(compare=False)
+    guesses: Tensor = field(compare=False)
+    confidences: Tensor = field(compare=False)
 
 
 def evaluate(
@@ -40,6 +44,7 @@ def evaluate(
         DataError: there is no image.
     """
     losses, ranks, labels_seen, classes = [], [], [], 0
+    guesses, confidences = [], []
     with inference(model):
         for images, labels in batches:
             with precision.forward():
@@ -49,6 +54,9 @@ def evaluate(
             losses.append(loss(logits, labels).double())
             ranks.append(rank(logits, labels))
             labels_seen.append(labels)
+            confidence, guess = logits.softmax(1).max(1)
+            guesses.append(guess)
+            confidences.append(confidence)
         if not losses:
             raise DataError("there is no image to evaluate")
         every_rank, every_label = torch.cat(ranks), torch.cat(labels_seen)
@@ -57,8 +65,9 @@ def evaluate(
         sums = [torch.cat(losses).sum(), (every_rank == 0).sum(), (every_rank < 5).sum()]
         loss_sum, top1, top5 = torch.stack([each.double() for each in sums]).tolist()
         per_class = tuple((right.double() / total).tolist())
+        seen = [torch.cat(each).cpu() for each in (labels_seen, guesses, confidences)]
     count = len(every_label)
-    return Evaluation(loss_sum / count, top1 / count, top5 / count, count, per_class)
+    return Evaluation(loss_sum / count, top1 / count, top5 / count, count, per_class, *seen)
 
 
 def rank(logits: Tensor, labels: Tensor) -> Tensor:

@@ -1,0 +1,126 @@
+"""Look at a data set: a picture of it and of its augmentations, and whether its files are whole."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from convsmith.data import Reading, find_root, is_source, load_source
+from convsmith.data.augment import LEVELS
+from convsmith.data.images import Say, Source
+from convsmith.data.listing import Problem
+from convsmith.data.pictures import augmented, grid, samples
+from convsmith.data.store import verify_store
+from convsmith.errors import UserError
+from convsmith.recipe.build import augmentation, read_source
+from convsmith.recipe.load import load_recipe
+from convsmith.recipe.schema import Recipe
+
+__all__ = ["Picture", "Verified", "show_data", "verify_data"]
+
+PathLike = str | os.PathLike[str]
+COLUMNS = 8
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that was written, and what is in the data set."""
+
+    path: Path
+    images: int
+    classes: int
+    image_size: tuple[int, int]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Verified:
+    """How many images were read again, and everything that is not as it was."""
+
+    images: int
+    problems: tuple[Problem, ...]
+
+
+def show_data(
+    name: str,
+    out: PathLike | None = None,
+    *,
+    data_root: PathLike | None = None,
+    seed: int = 0,
+    say: Say = lambda text: None,
+) -> Picture:
+    """Write a picture of samples and of what augmentation makes of them.
+
+    Args:
+        name: a data set (then every level is shown), or a preset or recipe file (then what it does
+            to its training images, several times).
+        out: where the picture goes; by default ``NAME.png`` in the working folder.
+        data_root: where data sets lie.
+        seed: which samples are shown.
+        say: told how far a long reading is.
+
+    Raises:
+        UserError: there is no such data set or recipe, or it holds points.
+    """
+    source, recipe = find_source(name, find_root(data_root), say)
+    if recipe is None:
+        chosen = [(level, make(source)) for level, make in LEVELS.items() if level != "none"]
+        seeds = [seed] * len(chosen)
+    else:
+        chosen = [(f"training {n}", augmentation(recipe, source)) for n in (1, 2, 3)]
+        seeds = [seed, seed + 1, seed + 2]
+    if source.train.image_size == (1, 1):
+        raise UserError(f"{source.name} holds points, of which there is no picture")
+    indices = samples(source.train, len(source.classes), COLUMNS, seed)
+    pixels, labels = source.train.take(indices)
+    rows = [("original", pixels)]
+    for (title, augment), draw in zip(chosen, seeds, strict=True):
+        rows.append((title, augmented(pixels, augment, draw)))
+    path = Path(out) if out is not None else Path(f"{plain(name)}.png")
+    titles = [source.classes[label] for label in labels.tolist()]
+    try:
+        grid(rows, titles).save(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be written: {error}") from error
+    return Picture(path, count(source), len(source.classes), source.train.image_size, source.notes)
+
+
+def find_source(name: str, root: Path, say: Say) -> tuple[Source, Recipe | None]:
+    """Return the data set called ``name``, or that of the recipe called so, and the recipe."""
+    if is_source(name):
+        return load_source(name, root, Reading(on_bad_image="skip"), say), None
+    recipe = load_recipe(name).recipe
+    return read_source(recipe, root, say), recipe
+
+
+def plain(name: str) -> str:
+    """Return a data set's or recipe's name as that of a file."""
+    return Path(name.partition(":")[2] or name).absolute().stem
+
+
+def count(source: Source) -> int:
+    """Return the number of images in all parts."""
+    parts = (source.train, source.validation, source.test)
+    return sum(len(part) for part in parts if part is not None)
+
+
+def verify_data(
+    name: str, *, data_root: PathLike | None = None, say: Say = lambda text: None
+) -> Verified:
+    """Read every file of a data set again, and compare it with what was decoded from it.
+
+    Official files are checked by being read.
+
+    Args:
+        name: a data set, or a preset or recipe file.
+        data_root: where data sets lie.
+        say: told how far a long reading is.
+
+    Raises:
+        UserError: there is no such data set or recipe.
+        DataError: official files are missing or broken.
+    """
+    source, _ = find_source(name, find_root(data_root), say)
+    if source.store is None:
+        return Verified(count(source), ())
+    images, problems = verify_store(source.store)
+    return Verified(images, tuple(problems))

@@ -1,0 +1,63 @@
+"""``convsmith data show`` and ``convsmith data verify``."""
+
+import sys
+
+import click
+
+from convsmith.cli import options
+from convsmith.cli.output import print_json, say
+
+__all__ = ["command"]
+
+
+@click.group("data")
+def command() -> None:
+    """Show a data set and its augmentations, or check that its files are whole."""
+
+
+@command.command("show")
+@click.argument("name")
+@click.option("--out", metavar="FILE", help="Where the picture goes.  [NAME.png]")
+@click.option("--seed", type=int, default=0, help="Which samples are shown.")
+@options.data_root
+@options.as_json
+def show(name: str, out: str | None, seed: int, data_root: str | None, as_json: bool) -> None:
+    """Write a picture of samples of NAME and of what augmentation makes of them.
+
+    NAME is a data set, and then every level is shown; or a preset or recipe file, and then what it
+    does to its training images.
+    """
+    from convsmith.api.data import show_data
+
+    picture = show_data(name, out, data_root=data_root, seed=seed, say=say)
+    if as_json:
+        print_json(picture)
+        return
+    for note in picture.notes:
+        say(f"note: {note}")
+    height, width = picture.image_size
+    print(f"{picture.images:,} images of {height}x{width} in {picture.classes} classes")
+    print(f"picture: {picture.path}")
+
+
+@command.command("verify")
+@click.argument("name")
+@options.data_root
+@options.as_json
+def verify(name: str, data_root: str | None, as_json: bool) -> None:
+    """Read every file of NAME again and list what is broken or has changed.
+
+    NAME is a data set, or a preset or recipe file. The exit code is 1 if anything is listed.
+    """
+    from convsmith.api.data import verify_data
+
+    found = verify_data(name, data_root=data_root, say=say)
+    if as_json:
+        print_json(found)
+    else:
+        for problem in found.problems:
+            print(problem)
+        verdict = f"{len(found.problems):,} problems" if found.problems else "all as they were"
+        print(f"{found.images:,} images: {verdict}")
+    if found.problems:
+        sys.exit(1)

@@ -1,0 +1,123 @@
+"""Predicting files and folders, and listing what cannot be read."""
+
+import csv
+import io
+import json
+import shutil
+
+import numpy
+import pytest
+import torch
+from PIL import Image
+
+import convsmith
+from convsmith.api.predict import predict, write_csv
+from convsmith.cli.main import main
+from convsmith.data import load_source
+from convsmith.errors import DataError
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A short training on digits."""
+    runs = tmp_path_factory.mktemp("runs")
+    return convsmith.train("digits", epochs=3, runs=runs, progress="none").path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Seventy digits as files, some below, with three files that are none."""
+    pixels, labels = load_source("digits", None).test.take(torch.arange(70))
+    (tmp_path / "in" / "below").mkdir(parents=True)
+    for number, (image, label) in enumerate(zip(pixels, labels.tolist(), strict=True)):
+        place = tmp_path / "in" / ("below" if number % 2 else "")
+        Image.fromarray(image[0].numpy()).save(place / f"{number:02d}-{label}.png")
+    (tmp_path / "in" / "broken.png").write_bytes(b"no")
+    (tmp_path / "in" / "notes.txt").write_text("no image by its name")
+    return tmp_path / "in"
+
+
+def test_every_image_of_a_folder_is_predicted_as_it_would_be_alone(run, folder):
+    found = predict(run, [folder])
+    assert len(found.predictions) == 70
+    right = sum(p.label == p.image[-5] for p in found.predictions)
+    assert right > 50
+    model = convsmith.load(run)
+    for prediction in found.predictions[::10]:
+        alone = model.predict(prediction.image)
+        assert alone.label == prediction.label
+        assert alone.guesses[0].probability == pytest.approx(prediction.guesses[0].probability)
+
+
+def test_what_cannot_be_read_is_listed_and_the_rest_predicted(run, folder, tmp_path):
+    (tmp_path / "empty").mkdir()
+    good = next(iter(sorted(folder.glob("*-*.png"))))
+    found = predict(run, [folder / "gone.png", good, folder / "broken.png", tmp_path / "empty"])
+    assert [p.image for p in found.predictions] == [str(good)]
+    assert [(p.path, p.reason) for p in found.problems] == [
+        (str(folder / "gone.png"), "is not there"),
+        (str(folder / "broken.png"), "is not an image that can be read"),
+        (str(tmp_path / "empty"), "is a folder with no image in it"),
+    ]
+
+
+def test_nothing_to_predict_is_a_mistake(run, folder):
+    with pytest.raises(DataError, match="is not there"):
+        predict(run, [folder / "gone.png"])
+
+
+def test_a_table_has_a_row_for_every_image(run, folder):
+    found = predict(run, [folder])
+    file = io.StringIO()
+    write_csv(found, file)
+    rows = list(csv.DictReader(io.StringIO(file.getvalue())))
+    assert len(rows) == 71
+    assert rows[0]["label"] == found.predictions[0].label
+    assert float(rows[0]["probability"]) == pytest.approx(
+        found.predictions[0].guesses[0].probability, abs=1e-6
+    )
+    assert rows[-1]["problem"] == "is not an image that can be read"
+
+
+def test_the_command_writes_tables_and_lists_what_failed(run, folder, tmp_path, capsys):
+    def call(*words):
+        with pytest.raises(SystemExit) as exit:
+            main([str(word) for word in words])
+        return exit.value.code, capsys.readouterr()
+
+    status, output = call("predict", run, folder, "--csv", tmp_path / "out.csv")
+    assert status == 1
+    assert output.out == f"70 images: {tmp_path / 'out.csv'}\n"
+    assert output.err == f"convsmith: {folder / 'broken.png'}: is not an image that can be read\n"
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 72
+    (folder / "broken.png").unlink()
+    status, output = call("predict", run, folder, "--json")
+    assert status == 0
+    assert len(json.loads(output.out)["predictions"]) == 70
+    status, output = call("predict", run, folder, "--csv", "-")
+    assert output.out.startswith("path,label,probability,problem\n")
+    assert status == 0
+
+
+def test_the_way_of_resizing_is_kept_with_the_model(tmp_path, monkeypatch):
+    """A wide image whose middle says the class: cropping shows it, stretching would not."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    draw = numpy.random.default_rng(0)
+    for label, value in (("dark", 30), ("light", 220)):
+        (tmp_path / "wide" / label).mkdir(parents=True)
+        for number in range(30):
+            array = draw.integers(0, 256, (16, 80, 3), dtype=numpy.uint8)
+            array[:, 32:48] = value + draw.integers(-20, 20, (16, 16, 3))
+            Image.fromarray(array).save(tmp_path / "wide" / label / f"{number}.png")
+    recipe = {
+        "data": {"source": f"folder:{tmp_path / 'wide'}", "image_size": 8, "resize": "crop"},
+        "model": {"name": "mlp", "widths": [16]},
+        "optimizer": {"name": "adam", "learning_rate": 0.01},
+        "train": {"epochs": 15, "batch_size": 16, "precision": "fp32"},
+    }
+    run = convsmith.train(recipe, runs=tmp_path, progress="none")
+    assert convsmith.load(run.path).card.resize == "crop"
+    assert run.results.test.top1 == 1
+    found = predict(run.path, [tmp_path / "wide"])
+    assert all(p.label in p.image for p in found.predictions)
+    shutil.rmtree(tmp_path / "wide")
