@@ -18,7 +18,7 @@ def test_events_are_json_objects_and_a_cut_removes_the_later_ones(tmp_path):
         "nested": {"x": None},
     }
     with Journal(run) as journal:
-        journal.cut(size)
+        journal.cut(size, 3)
         journal.record("step", step=3)
     assert [event["step"] for event in read_metrics(run.metrics)] == [1, 3]
     assert all(json.loads(line) for line in run.metrics.read_text().splitlines())

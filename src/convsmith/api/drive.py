@@ -221,7 +221,7 @@ def restore_newest(session: Session) -> bool:
             session.say(f"damaged checkpoint left out: {error}")
             continue
         delete_after(session.run.checkpoints, session.state.step)
-        session.journal.cut(fields["metrics_bytes"])
+        session.journal.cut(fields["metrics_bytes"], session.state.step)
         session.saved = session.state.step, session.state.epoch
         session.started = time.perf_counter()
         return True

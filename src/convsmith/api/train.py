@@ -41,6 +41,7 @@ from convsmith.runs.environment import describe, differences
 from convsmith.runs.folder import RunFolder, find_runs_folder
 from convsmith.runs.journal import Journal
 from convsmith.runs.model_card import ModelCard
+from convsmith.runs.tensorboard import installed
 from convsmith.training.clock import StepClock
 from convsmith.training.device import resolve_device
 from convsmith.training.memory import keep_freed_memory
@@ -149,6 +150,8 @@ def start_run(
         shown.say(f"note: {note}")
     source, parts, model = assemble(recipe, own, places)
     load_transfer(recipe, model, places.runs)
+    if recipe.train.tensorboard and not installed():
+        raise UserError('train.tensorboard needs TensorBoard: pip install "convsmith[track]"')
     build_loss(recipe, parts)  # its mistakes show before a run folder is made
     set_up(device, recipe)
     if start_from is not None:
@@ -234,7 +237,7 @@ def run_session(
     """Train what was assembled, from its newest checkpoint if it has one, and finish the run."""
     source, parts, model = made
     job = build_job(recipe, parts, source, device, model)
-    with Journal(run.folder) as journal:
+    with Journal(run.folder, tensorboard=recipe.train.tensorboard) as journal:
         session = Session(
             recipe=recipe,
             job=job,

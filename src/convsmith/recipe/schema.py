@@ -148,6 +148,7 @@ class Train(Frozen):
     early_stopping: EarlyStop | None = None
     on_nonfinite: OnNonFinite = OnNonFinite()
     log_every: Count = Field(50, description="Steps between looks at the loss.")
+    tensorboard: bool = Field(False, description="Write TensorBoard's events too (extra track).")
     checkpoint: Checkpointing = Checkpointing()
 
 

@@ -9,14 +9,19 @@ from types import TracebackType
 from typing import Any
 
 from convsmith.runs.folder import RunFolder
+from convsmith.runs.tensorboard import Events
 
 __all__ = ["Journal", "read_metrics"]
 
 
 class Journal:
-    """Appends to a run's two logs. Final; a context manager that closes them."""
+    """Appends to a run's two logs, and to TensorBoard's if wanted.
 
-    def __init__(self, run: RunFolder) -> None:
+    Final; a context manager that closes them.
+    """
+
+    def __init__(self, run: RunFolder, *, tensorboard: bool = False) -> None:
+        self._events = Events(run.path / "tensorboard") if tensorboard else None
         self._metrics = run.metrics.open("ab")
         self._log = run.log.open("a", encoding="utf-8")
 
@@ -31,12 +36,17 @@ class Journal:
     ) -> None:
         self._metrics.close()
         self._log.close()
+        if self._events is not None:
+            self._events.close()
 
     def record(self, event: str, **values: Any) -> None:
         """Append one JSON object ``{"event": event, **values}``; NaN and infinity become null."""
-        line = json.dumps({"event": event, **plain(values)}, allow_nan=False) + "\n"
+        values = plain(values)
+        line = json.dumps({"event": event, **values}, allow_nan=False) + "\n"
         self._metrics.write(line.encode())
         self._metrics.flush()
+        if self._events is not None:
+            self._events.record(event, values)
 
     def say(self, text: str) -> None:
         """Append one line with the time of day to the plain log."""
@@ -49,10 +59,12 @@ class Journal:
         os.fsync(self._metrics.fileno())
         return self._metrics.tell()
 
-    def cut(self, size: int) -> None:
-        """Cut the metrics back to ``size`` bytes: what had been logged at the checkpoint."""
+    def cut(self, size: int, step: int) -> None:
+        """Cut the metrics back to ``size`` bytes: what had been logged up to ``step``."""
         self._metrics.truncate(size)
         self._metrics.seek(0, os.SEEK_END)
+        if self._events is not None:
+            self._events.forget_after(step)
 
 
 def plain(value: Any) -> Any:
