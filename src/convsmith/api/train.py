@@ -210,6 +210,9 @@ def assemble(recipe: Recipe, own: Own, places: Places) -> tuple[Source, Parts, n
     for note in source.notes:
         shown.say(f"note: {note}")
     parts = split(recipe, source)
+    if source.test is None:
+        count = f"{len(parts.test):,} images ({recipe.data.test:.0%}, data.test)"
+        shown.say(f"note: {source.name} has no test part: {count} are kept for the test")
     images = parts.train
     if own.model is not None:
         return source, parts, own.model
