@@ -34,6 +34,7 @@ def environment(tmp_path_factory):
         patch.setenv("CONVSMITH_RUNS", str(home / "runs"))
         patch.setenv("XDG_CACHE_HOME", str(home / "cache"))
         patch.delenv("CONVSMITH_DATA", raising=False)
+        patch.setenv("CONVSMITH_OFFLINE", "1")  # no test waits for a server that is not its own
         torch.set_num_threads(2)
         yield
 

@@ -26,7 +26,9 @@ ALLOWED = {
     "insight": BASE,
     "runs": BASE | {"__init__"},  # the version
     "recipe": {"models", "data", "training"} | BASE,
-    "api": {"recipe", "runs", "models", "data", "training", "insight", "__init__"} | BASE,
+    "reporting": {"runs"} | BASE,
+    "api": {"recipe", "runs", "models", "data", "training", "insight", "reporting", "__init__"}
+    | BASE,
     "cli": {"api", "__init__"} | BASE,
 }
 TOP = {"__init__", "__main__"}

@@ -7,6 +7,7 @@ The tree::
     │   ├── RecipeError       all mistakes of a recipe at once
     │   ├── ModelError        a network that cannot be built as asked
     │   ├── DataError         data missing, broken or of the wrong kind
+    │   │   └── DataNotFound  a data set that is not there, and might be downloaded
     │   ├── DeviceError       a device or precision that this machine lacks
     │   └── RunError          a run folder that is missing, locked or of another format
     │       └── ResumeError   a run that cannot go on exactly where it stopped
@@ -26,6 +27,7 @@ __all__ = [
     "ConvsmithError",
     "DamagedError",
     "DataError",
+    "DataNotFound",
     "DeviceError",
     "Interrupted",
     "Mistake",
@@ -97,6 +99,10 @@ class ModelError(UserError):
 
 class DataError(UserError):
     """A data set that is missing, broken, or not what the recipe needs."""
+
+
+class DataNotFound(DataError):  # noqa: N818  # like FileNotFoundError without the word
+    """A data set whose files are not where they were looked for."""
 
 
 class DeviceError(UserError):

@@ -9,9 +9,11 @@ import warnings
 import numpy
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
-from convsmith.data.decode import decode
+from convsmith.data.decode import RESIZES, decode
 from convsmith.errors import DataError
 
 RAMP = numpy.arange(8 * 10 * 3, dtype=numpy.uint8).reshape(8, 10, 3)
@@ -379,3 +381,52 @@ def test_a_format_that_pillow_knows_only_in_part_is_named(tmp_path):
 def test_a_file_is_named_with_its_folder(tmp_path, kind):
     with pytest.raises(DataError, match=re.escape(str(tmp_path / "none.png"))):
         decode(kind(tmp_path / "none.png"), 3, (4, 4))
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.integers(1, 700),
+    st.integers(1, 700),
+    st.tuples(st.integers(1, 300), st.integers(1, 300)),
+    st.sampled_from(RESIZES),
+)
+def test_any_size_becomes_any_other_in_every_way(width, height, size, resize):
+    image = Image.new("L", (width, height), 90)
+    found = decode(image, 1, size, resize)
+    assert found.shape == (1, *size)
+    if resize != "pad":
+        assert found.unique().tolist() == [90]
+
+
+def test_cropping_keeps_the_middle_and_padding_keeps_all():
+    image = Image.new("RGB", (30, 10), (200, 0, 0))
+    image.paste((0, 200, 0), (10, 0, 20, 10))
+    cropped = decode(image, 3, (10, 10), "crop")
+    assert torch.equal(cropped[1], torch.full((10, 10), 200, dtype=torch.uint8))
+    padded = decode(image, 3, (30, 30), "pad")
+    assert padded[:, :10].max() == padded[:, 20:].max() == 0
+    assert padded[1, 10:20, 10:20].min() == 200
+    assert padded[0, 10:20, :10].min() == 200
+
+
+def test_a_large_photograph_is_read_at_a_part_of_its_size_and_looks_the_same(tmp_path):
+    draw = numpy.random.default_rng(0)
+    small = Image.fromarray(draw.integers(0, 256, (20, 30, 3), dtype=numpy.uint8))
+    path = tmp_path / "large.jpg"
+    small.resize((2400, 1600), Image.Resampling.BICUBIC).save(path, quality=95)
+    found = decode(path, 3, (40, 60)).float()
+    with Image.open(path) as opened:
+        expected = opened.resize((60, 40), Image.Resampling.BILINEAR)
+    whole = torch.from_numpy(numpy.array(expected)).permute(2, 0, 1).float()
+    assert (found - whole).abs().mean() < 2
+
+
+def test_an_image_that_is_given_stays_as_it_is():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    Image.fromarray(RAMP).save(file, "JPEG", exif=exif)
+    image = Image.open(file)
+    before = image.size, image.tobytes()
+    decode(image, 3, (5, 5))
+    assert (image.size, image.tobytes()) == before

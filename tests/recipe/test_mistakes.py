@@ -11,13 +11,14 @@ from convsmith.errors import RecipeError
 from convsmith.models import MODELS
 from convsmith.recipe.load import load_recipe
 from convsmith.recipe.presets import presets
-from convsmith.recipe.schema import Recipe
+from convsmith.recipe.schema import Recipe, Train
 
 KNOWN = {  # lists that grow, written as {sources} in the file
     "sources": [*SOURCES, "folder:PATH", "csv:PATH"],
     "levels": LEVELS,
     "models": MODELS,
     "sections": Recipe.model_fields,
+    "train": Train.model_fields,
     "operations": [field.name for field in fields(Augment)],
     "presets": [preset.name for preset in presets()],
 }

@@ -4,13 +4,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from convsmith.data import Reading, find_root, is_source, load_source
+from convsmith.data import SOURCES, Reading, find_root, is_source, load_source
 from convsmith.data.augment import LEVELS
 from convsmith.data.images import Say, Source
 from convsmith.data.listing import Problem
 from convsmith.data.pictures import augmented, grid, samples
 from convsmith.data.store import verify_store
-from convsmith.errors import UserError
+from convsmith.errors import RecipeError, UserError, did_you_mean
 from convsmith.recipe.build import augmentation, read_source
 from convsmith.recipe.load import load_recipe
 from convsmith.recipe.schema import Recipe
@@ -87,8 +87,18 @@ def show_data(
 def find_source(name: str, root: Path, say: Say) -> tuple[Source, Recipe | None]:
     """Return the data set called ``name``, or that of the recipe called so, and the recipe."""
     if is_source(name):
-        return load_source(name, root, Reading(on_bad_image="skip"), say), None
-    recipe = load_recipe(name).recipe
+        reading = Reading(on_bad_image="skip")
+        return load_source(name, root, reading, say, online=True), None
+    try:
+        recipe = load_recipe(name).recipe
+    except RecipeError as error:
+        if len(error.mistakes) > 1 or error.mistakes[0].path != name:
+            raise
+        known = ", ".join([*SOURCES, "folder:PATH", "csv:PATH"])
+        hint = did_you_mean(name, SOURCES)
+        raise UserError(
+            f"{name!r} is no data set{hint} and no preset or recipe file; data sets are: {known}"
+        ) from error
     return read_source(recipe, root, say), recipe
 
 

@@ -8,6 +8,7 @@ from convsmith.api.signals import StopRequest, stop_requests
 from convsmith.errors import CheckpointError, Interrupted, NonFiniteError
 from convsmith.recipe.build import keeps_best
 from convsmith.recipe.schema import Recipe
+from convsmith.reporting.report import write_report
 from convsmith.runs.folder import RunFolder
 from convsmith.runs.journal import Journal
 from convsmith.training.checkpoint import (
@@ -27,6 +28,8 @@ from convsmith.training.snapshot import restore, snapshot
 
 __all__ = ["Session", "checkpoint", "drive", "restore_newest"]
 
+PAGE_EVERY = 60  # seconds between two writings of the page of a run that goes on
+
 
 @dataclass
 class Session:
@@ -43,6 +46,7 @@ class Session:
     started: float = field(default_factory=time.perf_counter)
     saved: tuple[int, int] | None = None  # the step and epochs done of the newest checkpoint
     saved_at: float = field(default_factory=time.perf_counter)
+    shown_at: float | None = None  # when the page was last written
 
     def say(self, text: str) -> None:
         """Tell the person and the plain log."""
@@ -76,6 +80,9 @@ def drive(session: Session) -> None:
                     recover(session, error)
         if session.saved != (state.step, state.epoch):
             checkpoint(session)
+    except (Interrupted, NonFiniteError):
+        write_report(session.run)
+        raise
     finally:
         session.progress.end()
 
@@ -90,6 +97,7 @@ def consume(session: Session, request: StopRequest) -> None:
                 checkpoint(session)
         else:
             end_epoch(session, event)
+            keep_page(session)
             every = session.recipe.train.checkpoint.every_epochs
             if every is not None and event.epoch % every == 0:
                 checkpoint(session)
@@ -174,6 +182,14 @@ def is_best(session: Session, validated: Evaluation, epoch: int) -> bool:
 def score(evaluation: Evaluation) -> dict[str, float]:
     """Return the figures of an evaluation that go into the metrics."""
     return {"loss": evaluation.loss, "top1": evaluation.top1, "top5": evaluation.top5}
+
+
+def keep_page(session: Session) -> None:
+    """Write the run's page, at most once a minute."""
+    now = time.perf_counter()
+    if session.shown_at is None or now - session.shown_at > PAGE_EVERY:
+        write_report(session.run)
+        session.shown_at = now
 
 
 def due_within_epoch(session: Session) -> bool:

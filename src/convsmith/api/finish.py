@@ -12,6 +12,7 @@ from torch import Tensor
 from convsmith.api.drive import Session
 from convsmith.api.figures import write_outcome
 from convsmith.recipe.build import Parts, eval_batches
+from convsmith.reporting.report import write_report
 from convsmith.runs.folder import to_json, write_atomically
 from convsmith.runs.model_card import ModelCard
 from convsmith.runs.results import PerClass, Results, Score
@@ -68,6 +69,7 @@ def finish(session: Session, parts: Parts, card: ModelCard) -> Results:
     )
     write_outcome(run, parts, test)
     write_atomically(run.results, to_json(asdict(results)))
+    write_report(run)
     return results
 
 

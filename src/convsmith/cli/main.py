@@ -22,6 +22,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("evaluate", "Measure a finished run again, on any part of its data."),
     "predict": ("predict", "Say what is in images and folders, with a run's network."),
     "data": ("data", "Show a data set and its augmentations, or check its files."),
+    "compare": ("compare", "Compare runs: results, curves, and where their recipes differ."),
+    "report": ("report", "Write a run's page, or an index of all runs."),
     "recipes": ("recipes", "List the presets and what each reached."),
     "recipe": ("recipe", "Show a recipe with everything resolved, or the schema of recipes."),
     "doctor": ("doctor", "Look at this machine: devices, memory, versions, data."),

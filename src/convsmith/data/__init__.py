@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from convsmith.data.archives import ARCHIVES, download_source
 from convsmith.data.cifar import cifar10, cifar100
 from convsmith.data.digits import digits
 from convsmith.data.files import Reading, files_source
@@ -12,7 +13,8 @@ from convsmith.data.images import Images, Say, Source
 from convsmith.data.listing import list_csv, list_folder
 from convsmith.data.own import own_source
 from convsmith.data.points import circles, moons
-from convsmith.errors import DataError, did_you_mean
+from convsmith.data.reshape import reshape
+from convsmith.errors import DataError, DataNotFound, did_you_mean
 
 __all__ = [
     "FILES",
@@ -46,7 +48,12 @@ def is_source(name: str) -> bool:
 
 
 def load_source(
-    name: str, root: Path, reading: Reading | None = None, say: Say = lambda text: None
+    name: str,
+    root: Path,
+    reading: Reading | None = None,
+    say: Say = lambda text: None,
+    *,
+    online: bool = False,
 ) -> Source:
     """Read the data set called ``name``, or ``folder:PATH`` or ``csv:PATH``.
 
@@ -55,6 +62,7 @@ def load_source(
         root: where data sets lie; a relative PATH is that of the working folder.
         reading: how image files are read.
         say: told how far a long reading is.
+        online: download a published data set that is missing, unless ``CONVSMITH_OFFLINE`` is set.
 
     Raises:
         DataError: there is no such data set, or its files are missing or broken.
@@ -66,7 +74,16 @@ def load_source(
     if name not in SOURCES:
         known = ", ".join([*SOURCES, "folder:PATH", "csv:PATH"])
         raise DataError(f"no data set is called {name!r}{did_you_mean(name, SOURCES)}: {known}")
-    return SOURCES[name](root, say)
+    try:
+        source = SOURCES[name](root, say)
+    except DataNotFound:
+        if not online or name not in ARCHIVES or os.environ.get("CONVSMITH_OFFLINE"):
+            raise
+        download_source(name, root, say)
+        source = SOURCES[name](root, say)
+    if reading is None:
+        return source
+    return reshape(source, reading.image_size, reading.channels)
 
 
 def find_root(option: str | os.PathLike[str] | None = None) -> Path:

@@ -12,7 +12,7 @@ from torch import Tensor
 from convsmith.data.files import Reading, files_source
 from convsmith.data.images import Images, Say, Source
 from convsmith.data.listing import list_folder
-from convsmith.errors import DataError
+from convsmith.errors import DataError, DataNotFound
 
 __all__ = ["cifar10", "cifar100"]
 
@@ -61,7 +61,7 @@ def from_folder(name: str, root: Path, folders: list[str], classes: int, say: Sa
     found = next((root / each for each in folders if (root / each / "train").is_dir()), None)
     if found is None:
         places = ", ".join(str(root / each) for each in (official, folders[0]))
-        raise DataError(
+        raise DataNotFound(
             f"{name} is not found: looked in {places}. Unpack the official "
             f"{official.replace('-batches-py', '-python')}.tar.gz into {root}, or put a folder "
             f"{folders[0]} with train/<class>/ and test/<class>/ there, or say where it is with "

@@ -177,7 +177,13 @@ def fit(image: Image.Image, image_size: tuple[int, int], resize: Resize) -> Imag
         scale = min(image.width / width, image.height / height)
         left = (image.width - width * scale) / 2
         top = (image.height - height * scale) / 2
-        box = (left, top, left + width * scale, top + height * scale)
+        right, bottom = left + width * scale, top + height * scale
+        box = (  # rounding must not lead outside
+            max(left, 0.0),
+            max(top, 0.0),
+            min(right, float(image.width)),
+            min(bottom, float(image.height)),
+        )
     elif resize == "pad":
         scale = max(image.width / width, image.height / height)
         width = max(1, round(image.width / scale))

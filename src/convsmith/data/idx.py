@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from convsmith.data.images import Images, Say, Source
-from convsmith.errors import DataError
+from convsmith.errors import DataError, DataNotFound
 
 __all__ = ["fashion_mnist", "mnist", "read_idx"]
 
@@ -51,7 +51,7 @@ def find(name: str, folders: list[Path]) -> Path:
             return folder
     looked = ", ".join(map(str, folders))
     hint = " (on Debian: apt install dataset-fashion-mnist)" if name == "fashion_mnist" else ""
-    raise DataError(
+    raise DataNotFound(
         f"{name} is not found: looked in {looked}. Put its four official files "
         f"({FILES[0]}.gz, …) into {folders[0]}{hint}, or say where they are with --data-root"
     )

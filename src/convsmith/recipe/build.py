@@ -75,7 +75,7 @@ def read_source(recipe: Recipe, root: Path, say: Say) -> Source:
     """
     data = recipe.data
     reading = Reading(data.image_size, data.channels, data.resize, data.on_bad_image)
-    return load_source(data.source, root, reading, say)
+    return load_source(data.source, root, reading, say, online=True)
 
 
 def split(recipe: Recipe, source: Source) -> Parts:
@@ -159,6 +159,8 @@ def augmentation(recipe: Recipe, source: Source) -> Augment:
         chosen = recipe.data.levels[chosen]
     operations = Augment(**dict(chosen))
     height, width = source.train.image_size
+    if (height, width) == (1, 1) and operations != Augment():
+        raise UserError(f"data.augment: {source.name} holds points, which are not augmented")
     if operations.crop >= min(height, width):
         raise UserError(
             f"data.augment.crop: {operations.crop} pixels of padding on images of "

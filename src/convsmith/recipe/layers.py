@@ -15,7 +15,7 @@ from convsmith.training.losses import LOSSES
 from convsmith.training.optimizers import OPTIMIZERS
 from convsmith.training.schedules import SCHEDULES
 
-__all__ = ["FLAGS", "KEYWORDS", "NAMED", "Merged", "lay", "options_layer", "sets_layer"]
+__all__ = ["FLAGS", "KEYWORDS", "NAMED", "PAIRS", "Merged", "lay", "options_layer", "sets_layer"]
 
 NAMED: dict[str, Mapping[str, Callable[..., Any]]] = {
     "model": MODELS,

@@ -7,19 +7,17 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from convsmith.data import FILES, SOURCES, is_source
 from convsmith.data.augment import LEVELS
-from convsmith.errors import Mistake, ModelError, RecipeError, did_you_mean, nearest
-from convsmith.models.pretrained import architectures
-from convsmith.recipe.layers import FLAGS, KEYWORDS, NAMED, Merged
+from convsmith.errors import Mistake, RecipeError, nearest
+from convsmith.recipe import checks
+from convsmith.recipe.checks import KNOWN_SOURCES
+from convsmith.recipe.layers import FLAGS, KEYWORDS, NAMED, PAIRS, Merged
 from convsmith.recipe.reader import Path
 from convsmith.recipe.schema import Recipe
 from convsmith.recipe.sections import Section
+from convsmith.recipe.words import choose, shown
 
 __all__ = ["validate"]
-
-LIBRARIES = ("timm", "torchvision")  # whose networks are named by an architecture
-KNOWN = (*SOURCES, *(f"{kind}:PATH" for kind in FILES))
 
 
 def validate(merged: Merged) -> Recipe:
@@ -138,10 +136,12 @@ def translate(section: str, detail: ErrorDetails, merged: Merged) -> Iterable[Mi
             message = f"must have {wanted} entries, got {len(value)}"
             yield Mistake(".".join(path[:-1]), message, place(path[:-1], merged))
     elif kind == "missing" and not merged.unread:
-        hint = choose("", KNOWN) if path == ("data", "source") else None
+        hint = choose("", KNOWN_SOURCES) if path == ("data", "source") else None
         yield Mistake(".".join(path), "is missing", place(path[:-1], merged), hint)
     elif kind != "missing":
         message, hint = words(detail, value)
+        if path in PAIRS:
+            message = message.replace("a list", "a whole number or [height, width]")
         if len(path) == 1 and "mapping" in message:
             hint = example(section)
         yield Mistake(".".join(path), message, place(path, merged), hint)
@@ -149,8 +149,13 @@ def translate(section: str, detail: ErrorDetails, merged: Merged) -> Iterable[Mi
 
 def entries(section: str, path: Path, merged: Merged) -> int:
     """Return how many entries the list around ``path`` must have."""
-    field = variant_of(section, merged.values[section]["name"]).model_fields[path[1]]
-    return len(get_args(field.annotation))
+    if section in NAMED:
+        model = variant_of(section, merged.values[section]["name"])
+    else:
+        model = next(models_in(Recipe.model_fields[section].annotation))
+    annotation = model.model_fields[path[1]].annotation
+    kinds = (annotation, *get_args(annotation))  # perhaps one of several, such as with None
+    return next(len(get_args(kind)) for kind in kinds if get_origin(kind) is tuple)
 
 
 def words(detail: ErrorDetails, value: object) -> tuple[str, str | None]:
@@ -202,15 +207,6 @@ def unknown(path: Path, known: Iterable[str], merged: Merged) -> Mistake:
     return Mistake(".".join(path), "is not known", place(path, merged), hint)
 
 
-def choose(name: str, known: Iterable[str]) -> str:
-    """Return the nearest known name, or all of them."""
-    names = list(known)
-    near = nearest(name, names)
-    if near is None:
-        return f"known: {', '.join(names)}" if names else "there is nothing to set here"
-    return f"did you mean `{near}`? known: {', '.join(names)}"
-
-
 def siblings(path: Path, merged: Merged) -> Iterable[str]:
     """Return the keys that exist beside ``path``."""
     model: type[BaseModel] = Recipe
@@ -250,69 +246,7 @@ def place(path: Path, merged: Merged) -> str | None:
     return None
 
 
-def shown(value: object) -> str:
-    """Return a value as a person would write it, shortened."""
-    names: Mapping[object, str] = {None: "nothing"}
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple):
-        return "[" + ", ".join(shown(each) for each in value) + "]"
-    text = names[value] if value is None else repr(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
-
-
 def cross_checks(parts: Mapping[str, Any], merged: Merged) -> Iterable[Mistake]:
     """Return the mistakes that lie between values, of the sections that are valid in themselves."""
-    data, train, schedule = (parts.get(key) for key in ("data", "train", "schedule"))
-
-    def mistake(path: str, message: str, hint: str | None = None) -> Mistake:
-        return Mistake(path, message, place(tuple(path.split(".")), merged), hint)
-
-    written = merged.values.get("data")
-    if isinstance(written, dict):  # looked at even where the rest of the section is wrong
-        source, level = written.get("source"), written.get("augment")
-        if isinstance(source, str) and not is_source(source) and source != "own":
-            yield mistake("data.source", f"{shown(source)} is not known", choose(source, KNOWN))
-        here = written.get("levels")
-        levels = [*LEVELS, *(here if isinstance(here, dict) else ())]
-        if isinstance(level, str) and level not in levels:
-            yield mistake("data.augment", f"{shown(level)} is not a level", choose(level, levels))
-    if train is not None and train.batch_size % train.accumulate:
-        message = f"{train.accumulate} does not divide the batch of {train.batch_size}"
-        yield mistake("train.accumulate", message)
-    if train is not None and data is not None and data.validation == 0:
-        if train.early_stopping is not None:
-            yield mistake("train.early_stopping", "needs data.validation above 0")
-        if train.keep == "best":
-            yield mistake("train.keep", "best needs data.validation above 0")
-    model, optimizer, transfer = (parts.get(key) for key in ("model", "optimizer", "transfer"))
-    if model is not None and model.name in LIBRARIES:
-        try:
-            known = architectures(model.name)
-        except ModelError as error:
-            yield mistake("model.name", str(error))
-        else:
-            if model.architecture not in known:
-                near = did_you_mean(model.architecture, known).strip(" ()")
-                message = f"{model.name} has no {shown(model.architecture)}"
-                yield mistake("model.architecture", message, near or None)
-    if transfer is not None and model is not None:
-        if transfer.weights == "hub" and model.name not in LIBRARIES:
-            message = f"{model.name} has no published weights"
-            hint = "give a file or a run, or a network of torchvision or timm"
-            yield mistake("transfer.weights", message, hint)
-        if transfer.backbone_rate != 1 and optimizer is not None and optimizer.name == "muon":
-            yield mistake("transfer.backbone_rate", "muon has rates of its own; use another one")
-    if schedule is not None:
-        options = schedule.options
-        if train is not None and options.get("warmup_epochs", 0) > train.epochs:
-            warmup = options["warmup_epochs"]
-            message = f"{warmup:g} is longer than the training of {train.epochs} epochs"
-            yield mistake("schedule.warmup_epochs", message)
-        marks = list(options.get("milestones", ()))
-        if marks != sorted(set(marks)):
-            yield mistake("schedule.milestones", f"must rise, got {shown(tuple(marks))}")
-        shares = options.get("rise_share", 0), options.get("tail_share", 0)
-        if sum(shares) > 1:
-            message = f"{shares[0]:g} and schedule.tail_share {shares[1]:g} add up to more than 1"
-            yield mistake("schedule.rise_share", message)
+    for path, message, hint in checks.between(parts, merged.values):
+        yield Mistake(path, message, place(tuple(path.split(".")), merged), hint)

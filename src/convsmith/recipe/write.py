@@ -23,7 +23,13 @@ def represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
 
 
+def represent_list(dumper: yaml.SafeDumper, items: list[Any]) -> yaml.SequenceNode:
+    """Return a list on one line."""
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=True)
+
+
 Dumper.add_representer(str, represent_text)
+Dumper.add_representer(list, represent_list)
 
 
 def to_yaml(recipe: Recipe) -> str:

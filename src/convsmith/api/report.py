@@ -1,0 +1,73 @@
+"""Write the pages that people look at: of one run, of a folder of runs, of several side by side."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from convsmith.api.run import open_run
+from convsmith.errors import UserError
+from convsmith.reporting.comparison import (
+    ComparedRun,
+    comparison_rows,
+    comparison_table,
+    write_comparison,
+)
+from convsmith.reporting.index import write_index
+from convsmith.reporting.report import write_report
+from convsmith.runs.folder import find_runs_folder
+
+__all__ = ["Comparison", "compare", "comparison_table", "report"]
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several runs side by side, and the page that shows them."""
+
+    page: Path
+    runs: tuple[ComparedRun, ...]
+
+
+def report(run: PathLike | None = None, *, runs: PathLike | None = None) -> Path:
+    """Write a run's ``report.html``, or an index of all runs, and return its path.
+
+    Args:
+        run: its folder, or its name in the runs folder; None writes ``index.html`` there.
+        runs: the folder of runs.
+
+    Raises:
+        RunError: there is no such run.
+        UserError: there is no folder of runs.
+    """
+    if run is not None:
+        return write_report(open_run(run, runs).folder)
+    folder = find_runs_folder(runs)
+    if not folder.is_dir():
+        raise UserError(f"there is no folder of runs {str(folder)!r}; say which with --runs")
+    return write_index(folder)
+
+
+def compare(
+    chosen: Sequence[PathLike], *, out: PathLike = "comparison.html", runs: PathLike | None = None
+) -> Comparison:
+    """Write a page that compares runs: results, curves, and where their recipes differ.
+
+    Args:
+        chosen: folders of runs, or their names in the runs folder; two or more.
+        out: where the page goes.
+        runs: the folder of runs.
+
+    Raises:
+        RunError: one of the runs is not there.
+        UserError: there are fewer than two, or the page cannot be written.
+    """
+    if len(chosen) < 2:
+        raise UserError("comparing takes two runs or more")
+    folders = [open_run(each, runs).folder for each in chosen]
+    try:
+        page = write_comparison(folders, Path(out))
+    except OSError as error:
+        raise UserError(f"{out} cannot be written: {error.strerror or error}") from error
+    return Comparison(page, tuple(comparison_rows(folders)))

@@ -1,0 +1,178 @@
+"""The page of one run: how it went, where it is wrong, and how to make it again."""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from markupsafe import Markup
+
+from convsmith.reporting.charts import Bar, bar_chart
+from convsmith.reporting.curves import learning_curves, pace_curves
+from convsmith.reporting.headline import Tile, headline, notices, progress, tiles
+from convsmith.reporting.heat_map import MOST_CLASSES, heat_map
+from convsmith.reporting.history import History, mapping, read_history
+from convsmith.reporting.numbers import percent
+from convsmith.reporting.overview import Overview, plain_text, read_overview
+from convsmith.reporting.render import publish
+from convsmith.reporting.sections import (
+    Absent,
+    ClassRow,
+    Confusion,
+    Mistakes,
+    Picture,
+    class_rows,
+    commonest,
+    read_confusion,
+    read_mistakes,
+    read_picture,
+)
+from convsmith.runs.folder import RunFolder
+
+__all__ = ["REPORT", "write_report"]
+
+T = TypeVar("T")
+
+REPORT = "report.html"
+SHEETS = (
+    ("figures/samples.png", "As they are", "training images"),
+    ("figures/augmented.png", "As the network sees them", "the same with augmentation"),
+)
+SURROUNDINGS = {
+    "convsmith": "convsmith",
+    "torch": "PyTorch",
+    "numpy": "NumPy",
+    "pillow": "Pillow",
+    "device": "device",
+    "cpu": "processor",
+    "cpu_capability": "instruction set",
+    "threads": "threads",
+    "data": "digest of the images",
+    "recipe": "digest of the recipe",
+}
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """The confusion matrix as it is shown: two figures, and the table of classes."""
+
+    part: str
+    picture: Markup | None
+    mixes: Markup | None
+    rows: tuple[ClassRow, ...]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A sheet of training images."""
+
+    title: str
+    words: str
+    picture: Picture
+
+
+@dataclass(frozen=True)
+class ReportPage:
+    """Everything that the template shows; a part that is None is left out."""
+
+    run: Overview
+    history: History
+    headline: Tile
+    progress: float | None
+    tiles: tuple[Tile, ...]
+    notices: tuple[str, ...]
+    curves: tuple[Markup, ...]
+    pace: tuple[Markup, ...]
+    matrix: Matrix | Absent | None
+    mistakes: Mistakes | Absent | None
+    sheets: tuple[Sheet, ...] | Absent | None
+    resume: str
+    again: str
+    surroundings: tuple[tuple[str, str], ...]
+
+
+def write_report(run: RunFolder) -> Path:
+    """Write ``report.html`` into a run's folder, whatever state the run is in; return its path.
+
+    The page is one file that holds its style, script and images and asks for nothing else.
+
+    Raises:
+        WriteError: the folder cannot be written.
+    """
+    return publish(run.path / REPORT, "report.html", read_page(run))
+
+
+def read_page(run: RunFolder) -> ReportPage:
+    """Return everything that the page of a run shows."""
+    overview, history = read_overview(run), read_history(run)
+    over = run.finished
+    return ReportPage(
+        run=overview,
+        history=history,
+        headline=headline(overview, history),
+        progress=progress(overview, history),
+        tiles=tiles(overview, history),
+        notices=notices(overview, history),
+        curves=learning_curves(overview, history),
+        pace=pace_curves(history),
+        matrix=due(read_matrix(run), over),
+        mistakes=due(read_mistakes(run), over),
+        sheets=due(read_sheets(run), over),
+        resume=shlex.join(["convsmith", "train", "--resume", str(run.path)]),
+        again=again(run, overview),
+        surroundings=surroundings(overview),
+    )
+
+
+def due(part: T | Absent, over: bool) -> T | Absent | None:
+    """Return None for what a run that is not over does not have yet."""
+    return None if isinstance(part, Absent) and not part.damaged and not over else part
+
+
+def read_matrix(run: RunFolder) -> Matrix | Absent:
+    """Return the confusion matrix with its figures."""
+    confusion = read_confusion(run)
+    if isinstance(confusion, Absent):
+        return confusion
+    drawn = len(confusion.classes) <= MOST_CLASSES
+    picture = heat_map("confusion", confusion.classes, confusion.matrix) if drawn else None
+    return Matrix(confusion.part, picture, mixes(confusion), class_rows(confusion))
+
+
+def mixes(confusion: Confusion) -> Markup | None:
+    """Return the commonest mistakes as bars."""
+    bars = [
+        Bar(f"{mix.true} → {mix.guess}", mix.images, f"{mix.images:,} ({percent(mix.share)})")
+        for mix in commonest(confusion)
+    ]
+    if not bars:
+        return None
+    return bar_chart("mixes", "Most often mixed up", bars, "true → predicted")
+
+
+def read_sheets(run: RunFolder) -> tuple[Sheet, ...] | Absent:
+    """Return the sheets of training images that are there."""
+    found = [(title, words, read_picture(run, name)) for name, title, words in SHEETS]
+    sheets = tuple(Sheet(title, words, picture) for title, words, picture in found if picture)
+    if sheets:
+        return sheets
+    names = [name for name, _, _ in SHEETS]
+    if any((run.path / name).exists() for name in names):
+        return Absent(f"{' and '.join(names)} are damaged.", damaged=True)
+    return Absent(f"{' and '.join(names)} are not in the run’s folder.", damaged=False)
+
+
+def again(run: RunFolder, overview: Overview) -> str:
+    """Return what to type to train the same once more."""
+    name = f"{overview.name}-again"
+    return shlex.join(["convsmith", "train", str(run.recipe), "--name", name])
+
+
+def surroundings(run: Overview) -> tuple[tuple[str, str], ...]:
+    """Return what the exact numbers depend on besides the recipe, and the system."""
+    exact = mapping(run.environment.get("exact"))
+    found = [(label, exact[key]) for key, label in SURROUNDINGS.items() if key in exact]
+    system = [
+        (key, run.environment[key]) for key in ("python", "platform") if key in run.environment
+    ]
+    return tuple((label, plain_text(value)) for label, value in found + system)

@@ -1,0 +1,138 @@
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.reporting.builders import Page
+
+from convsmith.reporting.charts import (
+    Bar,
+    LineChart,
+    Mark,
+    Series,
+    bar_chart,
+    line_chart,
+    thin,
+)
+
+HOSTILE = '<script>alert("x")</script>&\'"'
+
+
+def draw(*series, **options):
+    return Page(str(line_chart(LineChart("c", "Loss", "epoch", series, **options))))
+
+
+def paths(page, css="line"):
+    return [each["d"] for each in page.all("path", css)]
+
+
+def numbers(path):
+    return [tuple(map(float, pair)) for pair in re.findall(r"[ML]([\d.]+) ([\d.]+)", path)]
+
+
+def test_points_lie_where_their_values_are():
+    page = draw(Series("val", ((1, 0.0), (2, 5.0), (5, 10.0))))
+    (left, bottom), (second, middle), (right, top) = numbers(paths(page)[0])
+    assert (second - left) / (right - left) == pytest.approx(0.25, abs=1e-3)
+    assert (bottom - middle) / (bottom - top) == pytest.approx(0.5, abs=1e-3)
+    drawing = page.all("svg", "lines")[0]
+    _, _, width, height = map(float, drawing["viewbox"].split())
+    assert 0 < left < right < width
+    assert 0 < top < bottom < height
+
+
+def test_the_script_gets_the_places_that_are_drawn():
+    page = draw(Series("val", ((1, 0.5), (2, 0.25))), kind="share")
+    line = page.charts["c"]["lines"][0]
+    assert [(x, y) for _, x, y, _ in line["points"]] == numbers(paths(page)[0])
+    assert [words for *_, words in line["points"]] == ["50.00%", "25.00%"]
+
+
+def test_a_logarithmic_axis_has_equal_distances_for_equal_ratios():
+    page = draw(Series("val", ((1, 1.0), (2, 0.1), (3, 0.01))), log=True)
+    heights = [y for _, y in numbers(paths(page)[0])]
+    assert heights[1] - heights[0] == pytest.approx(heights[2] - heights[1], abs=0.2)
+    assert "log scale" in page.text
+
+
+def test_a_logarithmic_axis_is_given_up_where_a_value_is_not_positive():
+    page = draw(Series("val", ((1, 1.0), (2, 0.0))), log=True)
+    assert "log scale" not in page.text
+
+
+def test_missing_values_are_gaps_and_a_lone_value_is_a_dot():
+    page = draw(Series("val", ((1, 1.0), (2, 2.0), (3, None), (4, 1.0), (5, None), (6, 3.0))))
+    assert paths(page)[0].count("M") == 1
+    assert len(page.all("circle", "dot")) == 2
+    assert len(page.charts["c"]["lines"][0]["points"]) == 4
+
+
+def test_one_point_is_a_dot_in_the_middle():
+    page = draw(Series("val", ((1, 0.3),)))
+    assert paths(page) == []
+    (dot,) = page.all("circle", "dot")
+    assert 64 < float(dot["cx"]) < 546
+
+
+@pytest.mark.parametrize("points", [(), ((1, None), (2, None))])
+def test_a_chart_without_a_value_says_so(points):
+    page = draw(Series("val", points))
+    assert "No values were logged" in page.text
+    assert page.charts == {}
+
+
+def test_names_are_escaped_and_spoken():
+    page = draw(Series(HOSTILE, ((1, 1.0), (2, 0.5))), marks=(Mark(1.5, HOSTILE),))
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert page.text.count("alert") == 2
+    label = page.all("svg", "lines")[0]["aria-label"]
+    assert label == f"Loss by epoch: {HOSTILE} from 1 to 0.5, 2 values"
+
+
+def test_marks_outside_the_axis_are_left_out():
+    page = draw(Series("val", ((1, 1.0), (9, 0.5))), marks=(Mark(3, "best"), Mark(20, "late")))
+    assert "best" in page.text
+    assert "late" not in page.text
+
+
+def test_more_than_eight_lines_differ_by_their_dashes():
+    points = ((1, 1.0), (2, 2.0))
+    page = draw(*(Series(f"run {at}", points, at) for at in range(12)))
+    drawn = [(each["stroke"], each["stroke-dasharray"]) for each in page.all("path", "line")]
+    assert len(set(drawn)) == 12
+
+
+@given(st.lists(st.none() | st.floats(-10, 10), max_size=3000))
+def test_thinning_keeps_ends_extremes_gaps_and_order(values):
+    points = tuple(enumerate(values))
+    kept = thin(points, 100)
+    assert len(kept) <= max(100 * 2, 3) if len(points) > 100 else kept == points
+    assert list(kept) == sorted(set(kept), key=lambda point: point[0])
+    if points:
+        assert kept[0] == points[0]
+        assert kept[-1] == points[-1]
+    known = [value for value in values if value is not None]
+    if known:
+        shown = [y for _, y in kept if y is not None]
+        assert (min(shown), max(shown)) == (min(known), max(known))
+    assert (None in values) == (None in [y for _, y in kept])
+
+
+def test_a_hundred_thousand_steps_are_a_small_drawing():
+    points = tuple((step, 1 / (step + 1)) for step in range(100_000))
+    chart = line_chart(LineChart("c", "Loss", "step", (Series("train", points),)))
+    assert len(chart) < 60_000
+
+
+def test_bars_are_as_long_as_their_values():
+    bars = (Bar("cat → dog", 20, "20 images"), Bar(HOSTILE, 10, "10"), Bar("none", 0, "0"))
+    page = Page(str(bar_chart("b", "Mistakes", bars)))
+    widths = [float(each["width"]) for each in page.all("rect") if "fill" in each]
+    assert widths == [460, 230, 0]
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert page.all("svg")[0]["aria-label"].startswith("Mistakes: cat → dog: 20 images;")
+
+
+def test_no_bars_are_no_error():
+    assert json.dumps(str(bar_chart("b", "Mistakes", ())))
