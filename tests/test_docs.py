@@ -1,6 +1,7 @@
 """The commands and programs in the documents run as they stand there."""
 
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -21,6 +23,12 @@ def blocks(language, text=README):
 @pytest.fixture
 def place(tmp_path):
     (tmp_path / "small.yaml").write_text(blocks("yaml")[0])
+    draw = random.Random(0)
+    for number in range(36):
+        folder = tmp_path / "photos" / ("cat", "dog", "owl")[number % 3]
+        folder.mkdir(parents=True, exist_ok=True)
+        size = (draw.randint(40, 90), draw.randint(40, 90))
+        Image.effect_noise(size, 50).convert("RGB").save(folder / f"{number}.jpg")
     (tmp_path / "docs").mkdir()
     shutil.copy(ROOT / "docs" / "seven.png", tmp_path / "docs")
     return tmp_path

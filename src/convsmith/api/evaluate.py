@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from convsmith.api.load import read_weights
-from convsmith.api.progress import choose_progress
+from convsmith.api.progress import ticking
 from convsmith.api.run import open_run
 from convsmith.data import find_root
 from convsmith.data.images import Source
@@ -74,7 +74,8 @@ def evaluate(
     set_up(device, recipe)
     source = data
     if source is None:
-        source = read_source(recipe, find_root(data_root), choose_progress("auto").say)
+        with ticking("auto") as say:
+            source = read_source(recipe, find_root(data_root), say)
     parts = split_source(recipe, source)
     batches = eval_batches(recipe, parts, split, device)
     if batches is None:

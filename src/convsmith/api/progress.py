@@ -1,13 +1,26 @@
 """How a training shows itself while it runs: bars on a terminal, lines in a pipe, or nothing."""
 
+import math
+import shutil
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from convsmith.training.fit import EpochEnd
 
-__all__ = ["Bars", "Lines", "Pace", "Progress", "ProgressKind", "Silence", "choose_progress"]
+__all__ = [
+    "Bars",
+    "Lines",
+    "Pace",
+    "Progress",
+    "ProgressKind",
+    "Silence",
+    "choose_progress",
+    "ticking",
+]
 
 ProgressKind = Literal["auto", "bars", "lines", "none"]
 
@@ -145,6 +158,32 @@ class Bars:
     def end(self) -> None:
         """Take the bars away."""
         self._bars.stop()
+
+
+@contextmanager
+def ticking(kind: ProgressKind) -> Iterator[Callable[[str], None]]:
+    """Yield what shows how far a long reading is: one line that changes, on a terminal.
+
+    Elsewhere it is a line every ten seconds.
+    """
+    if kind == "auto":
+        kind = "bars" if sys.stderr.isatty() else "lines"
+    last = -math.inf
+
+    def show(text: str) -> None:
+        nonlocal last
+        if kind == "bars":
+            width = shutil.get_terminal_size().columns - 1
+            print(f"\r\x1b[K{text[:width]}", end="", file=sys.stderr, flush=True)
+        elif kind == "lines" and time.monotonic() - last > 10:
+            last = time.monotonic()
+            print(text, file=sys.stderr, flush=True)
+
+    try:
+        yield show
+    finally:
+        if kind == "bars":
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def choose_progress(kind: ProgressKind) -> Progress:

@@ -16,7 +16,7 @@ from convsmith.api.figures import write_samples
 from convsmith.api.finish import finish
 from convsmith.api.load import read_weights
 from convsmith.api.machine import memory
-from convsmith.api.progress import ProgressKind, choose_progress
+from convsmith.api.progress import ProgressKind, choose_progress, ticking
 from convsmith.api.run import Run, open_run
 from convsmith.api.transfer import load_transfer, with_preprocessing
 from convsmith.data import find_root
@@ -206,7 +206,10 @@ def assemble(recipe: Recipe, own: Own, places: Places) -> tuple[Source, Parts, n
     """Read the data, split it, and build the network."""
     root = find_root(places.data_root)
     shown = choose_progress(places.progress)
-    source = own.data if own.data is not None else read_source(recipe, root, shown.say)
+    source = own.data
+    if source is None:
+        with ticking(places.progress) as say:
+            source = read_source(recipe, root, say)
     for note in source.notes:
         shown.say(f"note: {note}")
     parts = split(recipe, source)

@@ -28,8 +28,10 @@ def show(name: str, out: str | None, seed: int, data_root: str | None, as_json: 
     does to its training images.
     """
     from convsmith.api.data import show_data
+    from convsmith.api.progress import ticking
 
-    picture = show_data(name, out, data_root=data_root, seed=seed, say=say)
+    with ticking("auto") as tick:
+        picture = show_data(name, out, data_root=data_root, seed=seed, say=tick)
     if as_json:
         print_json(picture)
         return
@@ -50,8 +52,10 @@ def verify(name: str, data_root: str | None, as_json: bool) -> None:
     NAME is a data set, or a preset or recipe file. The exit code is 1 if anything is listed.
     """
     from convsmith.api.data import verify_data
+    from convsmith.api.progress import ticking
 
-    found = verify_data(name, data_root=data_root, say=say)
+    with ticking("auto") as tick:
+        found = verify_data(name, data_root=data_root, say=tick)
     if as_json:
         print_json(found)
     else:

@@ -262,12 +262,13 @@ class Told:
         """Count an image."""
         self._done += 1
         now = time.monotonic()
-        if now - self._last > 2 and self._done < self._count:
+        if now - self._last > 1 and self._done < self._count:
             self._last = now
             left = (now - self._started) / self._done * (self._count - self._done)
             share = self._done / self._count
-            far = f"{self._done:,} of {self._count:,} ({share:.0%})"
-            self._say(f"decoding images: {far}, {left:.0f} s left")
+            bar = "█" * round(24 * share) + "░" * (24 - round(24 * share))
+            far = f"{self._done:,} of {self._count:,}"
+            self._say(f"decoding images  {bar} {share:4.0%}  {far}, {left:.0f} s left")
 
 
 def hash_file(path: Path) -> str:
