@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from convsmith.api.evaluate import evaluate
     from convsmith.api.load import load
     from convsmith.api.predict import predict
+    from convsmith.api.report import compare, report
     from convsmith.api.run import open_run
     from convsmith.api.train import train
     from convsmith.data import own_source
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "compare",
     "doctor",
     "evaluate",
     "load",
@@ -34,10 +36,12 @@ __all__ = [
     "own_source",
     "predict",
     "presets",
+    "report",
     "train",
 ]
 
 HOMES = {
+    "compare": "convsmith.api.report",
     "doctor": "convsmith.api.doctor",
     "evaluate": "convsmith.api.evaluate",
     "load": "convsmith.api.load",
@@ -46,6 +50,7 @@ HOMES = {
     "own_source": "convsmith.data",
     "predict": "convsmith.api.predict",
     "presets": "convsmith.recipe.presets",
+    "report": "convsmith.api.report",
     "train": "convsmith.api.train",
 }
 

@@ -41,8 +41,8 @@ def test_the_line_is_cleared_even_when_it_fails(capsys, monkeypatch):
     def fail():
         with ticking("auto") as say:
             say("one")
-            raise ValueError
+            raise ValueError("ours")
 
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="ours"):
         fail()
     assert capsys.readouterr().err.endswith("\r\x1b[K")

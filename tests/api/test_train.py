@@ -246,7 +246,13 @@ def test_files_that_somebody_changed_are_named(finished, tmp_path, content):
 
 
 def test_a_resume_takes_no_recipe(finished):
-    for given in ({"epochs": 5}, {"recipe": "digits"}, {"name": "x"}, {"model": "mlp"}):
+    for given in (
+        {"epochs": 5},
+        {"recipe": "digits"},
+        {"name": "x"},
+        {"model": "mlp"},
+        {"data": "mnist"},
+    ):
         with pytest.raises(UserError, match="keeps its recipe"):
             convsmith.train(resume=finished.path, progress="none", **given)
 

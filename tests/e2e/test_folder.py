@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy
 import pytest
@@ -60,6 +61,18 @@ def test_a_folder_trains_and_its_network_knows_the_files(place):
     assert sum(",digit 7," in row for row in rows) > 0.9 * len(rows)
     done = command(place, "evaluate", "runs/run", "--json")
     assert json.loads(done.stdout.splitlines()[-1])["score"] == results["test"]
+
+
+def test_a_run_goes_on_from_another_folder(place, monkeypatch, tmp_path):
+    monkeypatch.chdir(place)
+    run = convsmith.train(
+        "my.yaml", data="folder:digits", epochs=1, progress="none", runs="r", name="moved"
+    )
+    assert run.recipe.data.source == f"folder:{place / 'digits'}"
+    path = (place / "r" / "moved").rename(tmp_path / "moved")
+    monkeypatch.chdir(tmp_path)
+    assert convsmith.evaluate(path).score == convsmith.open_run(path).results.test
+    assert Path(convsmith.report(path)).parent == path
 
 
 def test_streaming_gives_the_same_weights_bit_for_bit(place, monkeypatch):

@@ -154,3 +154,47 @@ def test_an_option_can_be_set_without_naming_what_is_the_default():
     recipe = load_recipe(source, flags={"lr": 0.25}).recipe
     assert (recipe.optimizer.name, recipe.optimizer.learning_rate) == ("adam", 0.25)
     assert recipe.optimizer.beta1 == 0.5
+
+
+def test_the_large_cifar100_recipe_is_as_published_in_its_python_form():
+    keywords = {
+        "epochs": 150,
+        "batch_size": 256,
+        "learning_rate": 0.1,
+        "augmentation": "moderate",
+    }
+    loaded = load_recipe("cifar100-resnet", keywords=keywords)
+    assert loaded.notes == ()
+    recipe = loaded.recipe
+    assert recipe == load_recipe("cifar100-resnet").recipe
+    assert (recipe.model.name, recipe.model.dropout) == ("resnet_wide3", 0.3)
+    chosen = recipe.optimizer
+    assert (chosen.name, chosen.momentum, chosen.weight_decay) == ("nesterov", 0.9, 5e-4)
+    assert (recipe.schedule.name, recipe.schedule.warmup_epochs) == ("cosine", 5)
+    assert (recipe.loss.label_smoothing, recipe.train.clip_norm) == (0.1, 1.0)
+    levels = recipe.data.levels
+    assert [levels[name].rotation for name in ("light", "moderate", "strong")] == [5, 10, 15]
+    for level in levels.values():
+        assert min(level.crop, level.flip, level.brightness, level.translation) > 0
+    assert [level.cutout > 0 for level in levels.values()] == [False, False, True]
+
+
+def test_the_vgg_recipe_is_as_published():
+    recipe = load_recipe("cifar10-vgg").recipe
+    assert recipe.schedule.milestones == (25, 40)
+    assert (recipe.schedule.gamma, recipe.train.epochs, recipe.train.batch_size) == (0.1, 50, 128)
+    chosen = recipe.optimizer
+    assert (chosen.name, chosen.learning_rate) == ("momentum", 0.1)
+    assert (chosen.momentum, chosen.weight_decay) == (0.9, 5e-4)
+    found = recipe.data.augment
+    assert (found.crop, found.flip) == (4, 0.5)
+    assert (found.brightness, found.contrast, found.saturation) == (0.2, 0.2, 0.2)
+
+
+def test_a_network_of_another_library_is_written_in_one_word():
+    for recipe in (
+        load_recipe("cifar10-vgg", keywords={"model": "torchvision/resnet50"}).recipe,
+        load_recipe("cifar10-vgg", sets=["model.name=torchvision/resnet50"]).recipe,
+        load_recipe({"data": {"source": "cifar10"}, "model": "torchvision/resnet50"}).recipe,
+    ):
+        assert (recipe.model.name, recipe.model.architecture) == ("torchvision", "resnet50")

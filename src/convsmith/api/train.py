@@ -75,7 +75,7 @@ def train(
     resume: PathLike | None = None,
     start_from: PathLike | None = None,
     model: str | nn.Module | None = None,
-    data: Source | None = None,
+    data: str | Source | None = None,
     name: str | None = None,
     runs: PathLike | None = None,
     data_root: PathLike | None = None,
@@ -93,7 +93,8 @@ def train(
         start_from: a finished run whose weights the new run begins with.
         model: the name of a network, or a network of your own taking ``(N, C, H, W)`` float images
             and returning ``(N, classes)`` logits. Your own is trained in place.
-        data: your own data, made by ``convsmith.own_source``.
+        data: a data set's name, ``folder:PATH`` or ``csv:PATH``, or your own data, made by
+            ``convsmith.own_source``.
         name: the run's name; by default the recipe's with the next free number.
         runs: the folder of runs; by default ``CONVSMITH_RUNS`` or ``runs``.
         data_root: where data sets lie; by default ``CONVSMITH_DATA``.
@@ -112,10 +113,13 @@ def train(
         Interrupted: a signal asked to stop; the run can be resumed.
     """
     places = Places(runs, data_root, progress)
-    own = Own(model if isinstance(model, nn.Module) else None, data)
+    own = Own(
+        model if isinstance(model, nn.Module) else None, data if isinstance(data, Source) else None
+    )
     if resume is not None:
+        named = isinstance(model, str) or isinstance(data, str)
         given = recipe is not None or bool(flags) or bool(sets) or bool(keywords)
-        if given or start_from is not None or name is not None or isinstance(model, str):
+        if given or start_from is not None or name is not None or named:
             raise UserError(
                 "a resumed run keeps its recipe, weights and name: --resume takes no recipe, no "
                 "other recipe options and neither --from nor --name "
@@ -126,6 +130,8 @@ def train(
         raise UserError("say what to train: a preset (see `convsmith recipes`) or a recipe file")
     if isinstance(model, str):
         keywords["model"] = model
+    if isinstance(data, str):
+        keywords["source"] = data
     loaded = load_recipe(recipe, flags=flags or {}, sets=sets, keywords=keywords)
     base = Path(recipe).stem if isinstance(recipe, str | Path) else "run"
     return start_run(loaded.recipe, loaded.notes, (base, name), own, places, start_from)

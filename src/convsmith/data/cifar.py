@@ -62,8 +62,9 @@ def from_folder(name: str, root: Path, folders: list[str], classes: int, say: Sa
     if found is None:
         places = ", ".join(str(root / each) for each in (official, folders[0]))
         raise DataNotFound(
-            f"{name} is not found: looked in {places}. Unpack the official "
-            f"{official.replace('-batches-py', '-python')}.tar.gz into {root}, or put a folder "
+            f"{name} is not found: looked in {places}. Training downloads it if it can; otherwise "
+            f"unpack the official {official.replace('-batches-py', '-python')}.tar.gz into {root}, "
+            "or put a folder "
             f"{folders[0]} with train/<class>/ and test/<class>/ there, or say where it is with "
             "--data-root"
         )

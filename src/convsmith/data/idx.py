@@ -52,7 +52,8 @@ def find(name: str, folders: list[Path]) -> Path:
     looked = ", ".join(map(str, folders))
     hint = " (on Debian: apt install dataset-fashion-mnist)" if name == "fashion_mnist" else ""
     raise DataNotFound(
-        f"{name} is not found: looked in {looked}. Put its four official files "
+        f"{name} is not found: looked in {looked}. Training downloads it if it can; otherwise put "
+        "its four official files "
         f"({FILES[0]}.gz, …) into {folders[0]}{hint}, or say where they are with --data-root"
     )
 

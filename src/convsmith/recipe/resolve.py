@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 
 import torch
 from torch import nn
 
+from convsmith.data import FILES
 from convsmith.data.images import Source
 from convsmith.recipe.build import Parts, augmentation
 from convsmith.recipe.schema import Recipe
@@ -48,7 +50,7 @@ def resolve(
     stream, words = streams(recipe, parts, free_memory)
     notes += words
     values["data"] |= {
-        "source": source.name,
+        "source": lasting(source.name),
         "augment": operations or "none",
         "levels": {},
         "mean": parts.normalise.mean if parts.normalise.scale != 1 else None,
@@ -66,6 +68,14 @@ def resolve(
         "device": str(device),
     }
     return Recipe.model_validate(values), tuple(notes)
+
+
+def lasting(source: str) -> str:
+    """Return a source's name as it is understood from any working folder."""
+    kind, colon, path = source.partition(":")
+    if kind not in FILES or not colon:
+        return source
+    return f"{kind}:{Path(path).expanduser().absolute()}"
 
 
 def streams(recipe: Recipe, parts: Parts, free_memory: int | None) -> tuple[str, list[str]]:
