@@ -245,6 +245,13 @@ def test_files_that_somebody_changed_are_named(finished, tmp_path, content):
             use()
 
 
+def test_networks_and_data_of_a_wrong_kind_are_said(tmp_path):
+    for given in ({"model": 3}, {"data": 3}, {"data": [torch.ones(2)]}):
+        with pytest.raises(UserError, match=r"must be a .* not a (int|list)"):
+            convsmith.train("digits", runs=tmp_path, progress="none", **given)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_resume_takes_no_recipe(finished):
     for given in (
         {"epochs": 5},

@@ -109,6 +109,11 @@ def stopped(recipe, backbone, runs, steps):
     return convsmith.train(resume=runs / "run", data=data, progress="none").path
 
 
+def test_muon_too_can_train_the_head_first(backbone, tmp_path):
+    recipe = TUNED | {"optimizer": "muon", "transfer": {"head_epochs": 1}}
+    assert tune(tmp_path, str(backbone.path), recipe).results.epochs == 4
+
+
 def test_weights_that_are_not_there_are_said(tmp_path):
     with pytest.raises(UserError, match=r"'nowhere' is no file, no run and not `hub`"):
         tune(tmp_path, "nowhere")

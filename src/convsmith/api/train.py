@@ -113,6 +113,11 @@ def train(
         Interrupted: a signal asked to stop; the run can be resumed.
     """
     places = Places(runs, data_root, progress)
+    if not isinstance(model, str | nn.Module | None):
+        raise UserError(f"model must be a network or its name, not a {type(model).__name__}")
+    if not isinstance(data, str | Source | None):
+        kind = type(data).__name__
+        raise UserError(f"data must be a name or what convsmith.own_source makes, not a {kind}")
     own = Own(
         model if isinstance(model, nn.Module) else None, data if isinstance(data, Source) else None
     )

@@ -212,7 +212,8 @@ def build_job(
     phases, transfer = None, recipe.transfer
     if transfer.head_epochs or transfer.backbone_rate != 1 or transfer.freeze_norm:
         head = head_of(model)
-        slow_down(optimizer, model.get_submodule(head).parameters(), transfer.backbone_rate)
+        if transfer.backbone_rate != 1:
+            slow_down(optimizer, model.get_submodule(head).parameters(), transfer.backbone_rate)
         phases = Phases(
             model, head, head_epochs=transfer.head_epochs, freeze_norm=transfer.freeze_norm
         )
