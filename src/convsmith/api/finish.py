@@ -37,6 +37,7 @@ def finish(session: Session, parts: Parts, card: ModelCard) -> Results:
     # One key only: several are written in no fixed order, and equal runs give equal files.
     about = {"weights": which, "averaged": job.ema is not None}
     save_file(weights, temporary, {"convsmith": json.dumps(about)})
+    temporary.chmod(0o644)  # safetensors lets only the owner read
     flush(temporary)
     temporary.replace(run.weights)
     write_atomically(run.model, to_json(asdict(card)))
