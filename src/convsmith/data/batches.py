@@ -86,7 +86,8 @@ class TrainBatches:
         Mixed labels are ``(B, classes)`` float32 instead, shares that add up to 1.
         """
         steps = range(first_step, self.steps_per_epoch)
-        chosen = self._order(epoch).split(self._batch_size)[first_step : self.steps_per_epoch]
+        order = self._order(epoch).to(self._reader.device)
+        chosen = order.split(self._batch_size)[first_step : self.steps_per_epoch]
         # A partner may be another process's image: then each looks at the whole batch.
         early = slice(None) if self._augment.mixes else self._part
         read = self._reader.read([indices[early] for indices in chosen])
@@ -143,16 +144,21 @@ class EvalBatches:
         return math.ceil(self._count / self._batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        chosen = [part for part in torch.arange(self._count).split(self._batch_size) if len(part)]
+        order = torch.arange(self._count, device=self._reader.device)
+        chosen = [part for part in order.split(self._batch_size) if len(part)]
         for pixels, labels in self._reader.read(chosen):
             yield self._normalise(pixels, self._memory_format), labels
 
 
 class Reader:
-    """Reads rows of images: here, from memory or the device, or ahead in other processes."""
+    """Reads rows of images: here, from memory or the device, or ahead in other processes.
+
+    ``device`` is where the indices of the rows must be.
+    """
 
     def __init__(self, images: Images, device: torch.device, loading: Loading) -> None:
-        self._device = device
+        self._target = device
+        self.device = torch.device("cpu") if loading.stream else device
         self._images = images if loading.stream else images.to(device)
         self._order = Order()
         self._loader: DataLoader[Any] | None = None
@@ -172,13 +178,13 @@ class Reader:
         """Yield uint8 pixels and labels, on the device, of each list of indices."""
         if self._loader is None:
             for indices in chosen:
-                yield self._images.take(indices.to(self._device))
+                yield self._images.take(indices)
             return
         self._order.chosen = chosen
         for pixels, labels in self._loader:
             yield (
-                pixels.to(self._device, non_blocking=True),
-                labels.to(self._device, non_blocking=True),
+                pixels.to(self._target, non_blocking=True),
+                labels.to(self._target, non_blocking=True),
             )
 
 
