@@ -215,10 +215,17 @@ def test_a_file_that_is_right_is_left_and_a_wrong_one_replaced(server, tmp_path)
     assert "is not what it should be; downloading it again" in said[0]
 
 
-def test_a_mirror_of_ones_own_is_asked_first(server, tmp_path, monkeypatch):
-    monkeypatch.setenv("CONVSMITH_MIRROR", f"http://127.0.0.1:{server.server_port}/good/")
-    get(server, tmp_path / "file.bin", "missing")
-    assert [way for way, _ in server.asked] == ["good"]
+@pytest.mark.parametrize("place", ["MNIST/raw", ""])
+def test_a_mirror_of_ones_own_is_asked_first(tmp_path, monkeypatch, place):
+    files = {"train.gz": (MD5, SIZE)}
+    small = archives.Archive(("file:///nowhere/",), files, "MNIST/raw")
+    monkeypatch.setitem(ARCHIVES, "mnist", small)
+    mirror = tmp_path / "mirror" / place
+    mirror.mkdir(parents=True)
+    (mirror / "train.gz").write_bytes(CONTENT)
+    monkeypatch.setenv("CONVSMITH_MIRROR", f"{(tmp_path / 'mirror').as_uri()}/")
+    archives.download_source("mnist", tmp_path / "data", lambda text: None)
+    assert (tmp_path / "data" / "MNIST" / "raw" / "train.gz").read_bytes() == CONTENT
 
 
 def test_nobody_there_and_odd_addresses_are_said(tmp_path):

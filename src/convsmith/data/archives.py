@@ -1,5 +1,6 @@
 """Where data sets can be downloaded, and how they are laid out: as torchvision does it."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,6 +71,9 @@ LARGEST = 2**28  # bytes of one unpacked file
 def download_source(name: str, root: Path, say: Say) -> None:
     """Put a data set's official files where they belong below ``root``.
 
+    With ``CONVSMITH_MIRROR`` set they are looked for there first: below the data set's folder, as
+    in a root of data sets, or right there.
+
     Raises:
         DataError: they cannot be had; the way by hand is said.
     """
@@ -78,8 +82,11 @@ def download_source(name: str, root: Path, say: Say) -> None:
     say(f"{name} is not in {root}; downloading it")
     place = folder if archive.members is None else root
     for file, (md5, size) in archive.files.items():
-        urls = [server + file for server in archive.servers]
-        fetch(urls, place / file, md5=md5, size=size, say=say)
+        own = os.environ.get("CONVSMITH_MIRROR", "").rstrip("/")
+        near = [f"{own}/{archive.folder}/{file}", f"{own}/{file}"] if own else []
+        official = [server + file for server in archive.servers]
+        target = place / file
+        fetch([*near, *official], target, md5=md5, size=size, say=say, by_hand=official[0])
     if archive.members is not None:
         for file in archive.files:
             unpack(root / file, folder, archive.members, LARGEST)

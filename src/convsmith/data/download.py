@@ -31,12 +31,19 @@ CONNECTION_ERRORS = (
 SCHEMES = ("http://", "https://", "file://")
 
 
-def fetch(urls: Sequence[str], target: Path, *, md5: str, size: int | None, say: Say) -> Path:
+def fetch(
+    urls: Sequence[str],
+    target: Path,
+    *,
+    md5: str,
+    size: int | None,
+    say: Say,
+    by_hand: str | None = None,
+) -> Path:
     """Download a file from the first mirror that has the right bytes, and return ``target``.
 
     What a broken connection leaves is kept beside the target, and the next try, of this process or
-    another, goes on from there. The target appears whole and checked, or not at all. With
-    ``CONVSMITH_MIRROR`` set, the file is looked for there first, by its name.
+    another, goes on from there. The target appears whole and checked, or not at all.
 
     Args:
         urls: where it is, best first.
@@ -44,6 +51,7 @@ def fetch(urls: Sequence[str], target: Path, *, md5: str, size: int | None, say:
         md5: its checksum, in hexadecimal.
         size: its bytes, if known; more are not taken.
         say: told how far it is.
+        by_hand: the address for the person to try; by default the first.
 
     Raises:
         DataError: no mirror has it, or the disk is full; the way by hand is said.
@@ -52,14 +60,12 @@ def fetch(urls: Sequence[str], target: Path, *, md5: str, size: int | None, say:
         if checksum(target) == md5:
             return target
         say(f"{target} is not what it should be; downloading it again")
-    own = os.environ.get("CONVSMITH_MIRROR")
-    mirrors = [*([f"{own.rstrip('/')}/{target.name}"] if own else []), *urls]
     part = target.with_name(f".{target.name}.part-{os.getpid()}")
     reasons = []
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         adopt(target, part)
-        for url in mirrors:
+        for url in urls:
             reason = from_mirror(url, part, md5, size, say)
             if not reason:
                 with part.open("rb") as file:
@@ -73,7 +79,7 @@ def fetch(urls: Sequence[str], target: Path, *, md5: str, size: int | None, say:
         raise DataError(f"{target} cannot be written: {error.strerror or error}") from error
     raise DataError(
         f"{target.name} cannot be downloaded ({'; '.join(reasons)}). Where there is a network, "
-        f"download {urls[0]} and put it at {target}"
+        f"download {by_hand or urls[0]} and put it at {target}"
     )
 
 
