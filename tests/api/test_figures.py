@@ -50,3 +50,4 @@ def test_samples_are_shown_and_points_have_no_pictures(run, tmp_path):
     assert not (points.path / "figures").exists()
     mistakes = json.loads((points.path / "mistakes.json").read_text())["mistakes"]
     assert mistakes[0]["image"] is None
+    assert "is damaged" not in (points.path / "report.html").read_text()

@@ -65,9 +65,10 @@ def test_what_is_no_image_is_counted_apart(root):
     (root / "cat" / "notes.txt").write_text("x")
     (root / "README.md").write_text("x")
     (root / "cat" / ".DS_Store").write_text("x")
+    (root / "lost.png").symlink_to("nowhere")
     (root / ".git").mkdir()
     listing = list_folder(root)
-    assert sorted(listing.others) == ["README.md", "cat/notes.txt"]
+    assert sorted(listing.others) == ["README.md", "cat/notes.txt", "lost.png"]
     assert problems(listing) == []
 
 

@@ -213,10 +213,12 @@ def add_file(
 
 
 def note_loose(listing: Listing, place: Path) -> None:
-    """Note the files that lie beside the classes' folders."""
-    for path, status in files_in(replace(listing, problems=[]), place):
+    """Note the files that lie beside the classes' folders, links that lead nowhere too."""
+    loose = Listing(listing.root)
+    for path, status in files_in(loose, place):
         if status is not None:
             listing.others.append(relative(path, listing.root))
+    listing.others += [problem.path for problem in loose.problems]
 
 
 def list_csv(path: Path) -> Listing:

@@ -73,9 +73,9 @@ class Mix:
 
 @dataclass(frozen=True)
 class StoredMistake:
-    """One entry of ``mistakes.json``."""
+    """One entry of ``mistakes.json``; points have no image."""
 
-    image: str
+    image: str | None
     label: str
     guess: str
     probability: float | None = None
@@ -212,7 +212,7 @@ def read_mistakes(run: RunFolder) -> Mistakes | Absent:
             guess=each.guess,
             probability=each.probability,
             where=whereabouts(each),
-            picture=read_picture(run, each.image),
+            picture=None if each.image is None else read_picture(run, each.image),
         )
         for each in found.mistakes[:MOST_MISTAKES]
     )
