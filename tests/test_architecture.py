@@ -14,10 +14,11 @@ import convsmith
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "convsmith"
 
-BASE = {"errors", "bounds", "randomness"}
+BASE = {"errors", "bounds", "cache", "randomness"}
 ALLOWED = {
     "errors": set(),
     "bounds": set(),
+    "cache": set(),
     "randomness": set(),
     "nn": BASE,
     "models": {"nn"} | BASE,

@@ -5,6 +5,7 @@ import pathlib
 import re
 import struct
 import warnings
+from typing import get_args
 
 import numpy
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from convsmith.data.decode import RESIZES, decode
+from convsmith.data.decode import Resize, decode
 from convsmith.errors import DataError
 
 RAMP = numpy.arange(8 * 10 * 3, dtype=numpy.uint8).reshape(8, 10, 3)
@@ -388,7 +389,7 @@ def test_a_file_is_named_with_its_folder(tmp_path, kind):
     st.integers(1, 700),
     st.integers(1, 700),
     st.tuples(st.integers(1, 300), st.integers(1, 300)),
-    st.sampled_from(RESIZES),
+    st.sampled_from(get_args(Resize)),
 )
 def test_any_size_becomes_any_other_in_every_way(width, height, size, resize):
     image = Image.new("L", (width, height), 90)

@@ -237,7 +237,7 @@ def test_nobody_there_and_odd_addresses_are_said(tmp_path):
 
 def test_it_says_how_far_it_is(server, tmp_path, monkeypatch):
     clock = iter(range(0, 10_000, 3))
-    monkeypatch.setattr(download.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     said = []
     get(server, tmp_path / "file.bin", "slow", said=said)
     assert said[0].startswith("downloading file.bin from 127.0.0.1")

@@ -61,13 +61,11 @@ def compare(
 
     Raises:
         RunError: one of the runs is not there.
-        UserError: there are fewer than two, or the page cannot be written.
+        UserError: there are fewer than two.
+        WriteError: the page cannot be written.
     """
     if len(chosen) < 2:
         raise UserError("comparing takes two runs or more")
     folders = [open_run(each, runs).folder for each in chosen]
-    try:
-        page = write_comparison(folders, Path(out))
-    except OSError as error:
-        raise UserError(f"{out} cannot be written: {error.strerror or error}") from error
+    page = write_comparison(folders, Path(out))
     return Comparison(page, tuple(comparison_rows(folders)))

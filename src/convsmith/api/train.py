@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import nn
@@ -16,7 +17,7 @@ from convsmith.api.figures import write_samples
 from convsmith.api.finish import finish
 from convsmith.api.load import read_weights
 from convsmith.api.machine import memory
-from convsmith.api.progress import ProgressKind, choose_progress, ticking
+from convsmith.api.progress import Progress, ProgressKind, choose_progress, ticking
 from convsmith.api.run import Run, open_run
 from convsmith.api.transfer import load_transfer, with_preprocessing
 from convsmith.data import find_root
@@ -59,6 +60,7 @@ class Places:
     runs: PathLike | None
     data_root: PathLike | None
     progress: ProgressKind
+    shown: Progress  # of that kind
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,23 @@ class Own:
 
     model: nn.Module | None
     data: Source | None
+
+    @classmethod
+    def among(cls, model: object, data: object) -> Self:
+        """Return what is a user's own of a network and data that may also be named.
+
+        Raises:
+            UserError: one of them is of another kind.
+        """
+        if not isinstance(model, str | nn.Module | None):
+            raise UserError(f"model must be a network or its name, not a {type(model).__name__}")
+        if not isinstance(data, str | Source | None):
+            kind = type(data).__name__
+            raise UserError(f"data must be a name or what convsmith.own_source makes, not a {kind}")
+        return cls(
+            model if isinstance(model, nn.Module) else None,
+            data if isinstance(data, Source) else None,
+        )
 
 
 def train(
@@ -112,19 +131,14 @@ def train(
         WriteError: the disk is full; the run can be resumed.
         Interrupted: a signal asked to stop; the run can be resumed.
     """
-    places = Places(runs, data_root, progress)
-    if not isinstance(model, str | nn.Module | None):
-        raise UserError(f"model must be a network or its name, not a {type(model).__name__}")
-    if not isinstance(data, str | Source | None):
-        kind = type(data).__name__
-        raise UserError(f"data must be a name or what convsmith.own_source makes, not a {kind}")
-    own = Own(
-        model if isinstance(model, nn.Module) else None, data if isinstance(data, Source) else None
-    )
+    places = Places(runs, data_root, progress, choose_progress(progress))
+    own = Own.among(model, data)
+    for keyword, named in (("model", model), ("source", data)):
+        if isinstance(named, str):
+            keywords[keyword] = named
     if resume is not None:
-        named = isinstance(model, str) or isinstance(data, str)
         given = recipe is not None or bool(flags) or bool(sets) or bool(keywords)
-        if given or start_from is not None or name is not None or named:
+        if given or start_from is not None or name is not None:
             raise UserError(
                 "a resumed run keeps its recipe, weights and name: --resume takes no recipe, no "
                 "other recipe options and neither --from nor --name "
@@ -133,10 +147,6 @@ def train(
         return resume_run(resume, own, places, inexact=inexact)
     if recipe is None:
         raise UserError("say what to train: a preset (see `convsmith recipes`) or a recipe file")
-    if isinstance(model, str):
-        keywords["model"] = model
-    if isinstance(data, str):
-        keywords["source"] = data
     loaded = load_recipe(recipe, flags=flags or {}, sets=sets, keywords=keywords)
     base = Path(recipe).stem if isinstance(recipe, str | Path) else "run"
     return start_run(loaded.recipe, loaded.notes, (base, name), own, places, start_from)
@@ -151,14 +161,11 @@ def start_run(
     start_from: PathLike | None,
 ) -> Run:
     """Resolve the recipe, make the run folder and train."""
-    shown = choose_progress(places.progress)
-    for note in notes:
-        shown.say(f"note: {note}")
+    say_notes(places.shown, notes)
     device = resolve_device(recipe.train.device)
     keep_freed_memory()
     recipe, expected = with_preprocessing(recipe, places.runs)
-    for note in expected:
-        shown.say(f"note: {note}")
+    say_notes(places.shown, expected)
     source, parts, model = assemble(recipe, own, places)
     load_transfer(recipe, model, places.runs)
     if recipe.train.tensorboard and not installed():
@@ -170,8 +177,7 @@ def start_run(
     resolved, resolution = resolve(
         recipe, source, parts, device, lambda: copy.deepcopy(model), free_memory(device)
     )
-    for note in resolution:
-        shown.say(f"note: {note}")
+    say_notes(places.shown, resolution)
     command = (
         shlex.join(["convsmith", *sys.argv[1:]]) if sys.argv[0].endswith("convsmith") else None
     )
@@ -190,14 +196,14 @@ def resume_run(path: PathLike, own: Own, places: Places, *, inexact: bool) -> Ru
     with run.folder.locked():
         recipe = run.recipe
         if run.finished:
-            shown = choose_progress(places.progress)
             try:
                 _ = run.results, read_weights(run.folder)
                 run.folder.read_as(run.folder.model, ModelCard)
-                shown.say(f"{run.path} is finished; to train on: --from")
+                places.shown.say(f"{run.path} is finished; to train on: --from")
                 return run
             except DamagedError as error:
-                shown.say(f"making again what is damaged: {str(error).partition(';')[0]}")
+                what = str(error).partition(";")[0]
+                places.shown.say(f"making again what is damaged: {what}")
         stored = run.environment
         torch.set_num_threads(stored["exact"]["threads"])
         device = resolve_device(recipe.train.device)
@@ -215,23 +221,27 @@ def resume_run(path: PathLike, own: Own, places: Places, *, inexact: bool) -> Ru
 
 def assemble(recipe: Recipe, own: Own, places: Places) -> tuple[Source, Parts, nn.Module]:
     """Read the data, split it, and build the network."""
-    root = find_root(places.data_root)
-    shown = choose_progress(places.progress)
     source = own.data
     if source is None:
         with ticking(places.progress) as say:
-            source = read_source(recipe, root, say)
-    for note in source.notes:
-        shown.say(f"note: {note}")
+            source = read_source(recipe, find_root(places.data_root), say)
+    say_notes(places.shown, source.notes)
     parts = split(recipe, source)
     if source.test is None:
         count = f"{len(parts.test):,} images ({recipe.data.test:.0%}, data.test)"
-        shown.say(f"note: {source.name} has no test part: {count} are kept for the test")
+        note = f"{source.name} has no test part: {count} are kept for the test"
+        say_notes(places.shown, [note])
     images = parts.train
     if own.model is not None:
         return source, parts, own.model
     model = build_model(recipe, len(parts.classes), images.channels, images.image_size)
     return source, parts, model
+
+
+def say_notes(shown: Progress, notes: Sequence[str]) -> None:
+    """Show what the person should know, a line each."""
+    for note in notes:
+        shown.say(f"note: {note}")
 
 
 def begin_with(model: nn.Module, start_from: PathLike, places: Places) -> None:
@@ -261,7 +271,7 @@ def run_session(
             state=build_state(recipe, job),
             run=run.folder,
             journal=journal,
-            progress=choose_progress(places.progress),
+            progress=places.shown,
             clock=StepClock(device),
             resume=resume_command(run, places),
         )

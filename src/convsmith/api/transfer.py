@@ -9,14 +9,13 @@ from convsmith.api.load import read_weights
 from convsmith.api.run import Run, open_run
 from convsmith.data import FILES
 from convsmith.errors import RunError, UserError
-from convsmith.models.pretrained import Preprocessing, hub_weights, preprocessing
+from convsmith.models.pretrained import LIBRARIES, Preprocessing, hub_weights, preprocessing
 from convsmith.models.weights import load_backbone, read_weights_file
 from convsmith.recipe.schema import Recipe
 from convsmith.runs.model_card import ModelCard
 
 __all__ = ["load_transfer", "with_preprocessing"]
 
-LIBRARIES = ("timm", "torchvision")
 PathLike = str | os.PathLike[str]
 
 

@@ -238,11 +238,8 @@ def recoloured(pixels: Tensor, operations: Tensor, signed: Tensor) -> Tensor:
 
 def punched(pixels: Tensor, holes: Tensor) -> Tensor:
     """Fill the holes with the mean colour of each image."""
-    rows = torch.arange(pixels.shape[2], device=pixels.device)[None, :, None]
-    columns = torch.arange(pixels.shape[3], device=pixels.device)[None, None, :]
-    top, left, bottom, right = (edge[:, None, None] for edge in holes.unbind(1))
-    inside = (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)
-    return torch.where(inside[:, None], pixels.mean((2, 3), keepdim=True), pixels)
+    mean = pixels.mean((2, 3), keepdim=True)
+    return torch.where(geometry.inside(holes, pixels), mean, pixels)
 
 
 def none(source: Source) -> Augment:

@@ -5,7 +5,7 @@ import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import IO, Literal, get_args
+from typing import IO, Literal
 
 import numpy
 import torch
@@ -14,12 +14,11 @@ from torch import Tensor
 
 from convsmith.errors import DataError
 
-__all__ = ["RESIZES", "Resize", "decode", "decode_quietly", "quiet", "to_tensor", "upright"]
+__all__ = ["Resize", "decode", "decode_quietly", "quiet", "to_tensor", "upright"]
 
 LARGEST = 64_000_000  # pixels in memory at once; larger JPEG files are read at a half to an eighth
 
 Resize = Literal["stretch", "crop", "pad"]
-RESIZES: tuple[str, ...] = get_args(Resize)
 
 GREY = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L")
 

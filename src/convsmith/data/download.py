@@ -6,7 +6,6 @@ import http.client
 import os
 import shutil
 import tarfile
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from convsmith.data.images import Say
+from convsmith.data.told import Told
 from convsmith.errors import DataError
 
 __all__ = ["fetch", "unpack"]
@@ -164,7 +164,8 @@ def receive(url: str, part: Path, size: int | None, say: Say) -> str:
         announced = answer.headers.get("Content-Length", "")
         start = have if resumed else 0
         total = size or (start + int(announced) if announced.isdigit() else None)
-        told = Told(url, total, say)
+        name = url.rpartition("/")[2]
+        told = Told(f"downloading {name} from {host(url)}", total, say, megabytes)
         with part.open("ab" if resumed else "wb") as file:
             done = start
             while chunk := answer.read1(CHUNK):
@@ -181,29 +182,9 @@ def receive(url: str, part: Path, size: int | None, say: Say) -> str:
     return ""
 
 
-class Told:
-    """Says how far a download is, every two seconds."""
-
-    def __init__(self, url: str, total: int | None, say: Say) -> None:
-        self._name = url.rpartition("/")[2]
-        self._host, self._total, self._say = host(url), total, say
-        self._first: tuple[float, int] | None = None
-        self._last = time.monotonic()
-
-    def now(self, done: int) -> None:
-        """Tell, if it is time."""
-        now = time.monotonic()
-        if self._first is None:
-            self._first = now, done
-        if now - self._last < 2:
-            return
-        self._last = now
-        text = f"downloading {self._name} from {self._host}: {done / 1e6:,.0f} MB"
-        rate = (done - self._first[1]) / max(now - self._first[0], 1e-9)
-        if self._total and rate > 0:
-            left = (self._total - done) / rate
-            text += f" of {self._total / 1e6:,.0f}, {left:.0f} s left"
-        self._say(text)
+def megabytes(count: int) -> str:
+    """Return bytes as a person reads them."""
+    return f"{count / 1e6:,.0f} MB"
 
 
 def unpack(archive: Path, folder: Path, names: Sequence[str], largest: int) -> None:

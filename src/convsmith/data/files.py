@@ -1,21 +1,20 @@
 """A source made of image files: listed, decoded into a store, sorted into parts."""
 
-import os
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import torch
 from PIL import Image
 
+from convsmith.cache import cache_folder
 from convsmith.data.decode import GREY, Resize, quiet
 from convsmith.data.images import Images, Say, Source
 from convsmith.data.listing import Listing, Problem
 from convsmith.data.store import Rule, Store, open_store
 from convsmith.errors import DataError
 
-__all__ = ["Reading", "cache_folder", "files_source"]
+__all__ = ["Reading", "files_source"]
 
 SHOWN = 40  # problems listed in a message
 USUAL_SIZE = 128  # pixels, for files of many sizes
@@ -31,12 +30,6 @@ class Reading:
     on_bad_image: Literal["error", "skip"] = "error"
 
 
-def cache_folder() -> Path:
-    """Return the folder of all stores."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "convsmith" / "stores"
-
-
 def files_source(
     name: str, listing: Listing, reading: Reading, say: Say, *, mirrored: bool
 ) -> Source:
@@ -49,7 +42,7 @@ def files_source(
     size = reading.image_size or usual_size(sizes)
     rule = Rule(reading.channels or (1 if grey else 3), size, reading.resize)
     short = listing.root.absolute().name or "images"
-    store = open_store(listing, rule, cache_folder(), short, say)
+    store = open_store(listing, rule, cache_folder() / "stores", short, say)
     problems = [*listing.problems, *store.problems]
     left_out = describe(name, listing, problems, reading)
     notes = [left_out] if left_out else []

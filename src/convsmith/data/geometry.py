@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["affine", "crop", "resample", "resized_crop", "shear"]
+__all__ = ["affine", "crop", "inside", "resample", "resized_crop", "shear"]
 
 
 def affine(
@@ -67,6 +67,19 @@ def resample(pixels: Tensor, matrices: Tensor) -> Tensor:
     """Return the images as the matrices say, float32, bilinear; black comes from outside."""
     grid = functional.affine_grid(matrices[:, :2], list(pixels.shape), align_corners=False)
     return functional.grid_sample(pixels.float(), grid, align_corners=False)
+
+
+def inside(boxes: Tensor, pixels: Tensor) -> Tensor:
+    """Return ``(N, 1, H, W)``: whether a pixel lies in its image's box.
+
+    Args:
+        boxes: ``(N, 4)`` top, left, bottom and right; the last two are not in it.
+        pixels: ``(N, C, H, W)``.
+    """
+    rows = torch.arange(pixels.shape[2], device=pixels.device)[None, None, :, None]
+    columns = torch.arange(pixels.shape[3], device=pixels.device)[None, None, None, :]
+    top, left, bottom, right = (edge[:, None, None, None] for edge in boxes.unbind(1))
+    return (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)
 
 
 def crop(pixels: Tensor, padding: int, top: Tensor, left: Tensor) -> Tensor:

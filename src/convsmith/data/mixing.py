@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from convsmith.data.geometry import inside
+
 __all__ = ["Mix", "draw_mix", "mix_labels", "mix_pixels"]
 
 
@@ -72,14 +74,9 @@ def cutmix_share(mixup: float, cutmix: float) -> float:
 def mix_pixels(pixels: Tensor, mix: Mix) -> Tensor:
     """Return ``(N, C, H, W)`` float32 of images mixed with their partners."""
     own, other = pixels.float(), pixels[mix.partner].float()
-    height, width = pixels.shape[2:]
-    rows = torch.arange(height, device=pixels.device)[None, :, None]
-    columns = torch.arange(width, device=pixels.device)[None, None, :]
-    top, left, bottom, right = (edge[:, None, None] for edge in mix.box.unbind(1))
-    inside = (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)
     cut = (mix.box.sum(1) > 0)[:, None, None, None]
     blended = torch.lerp(other, own, mix.share[:, None, None, None])
-    return torch.where(cut, torch.where(inside[:, None], other, own), blended)
+    return torch.where(cut, torch.where(inside(mix.box, pixels), other, own), blended)
 
 
 def mix_labels(labels: Tensor, mix: Mix, classes: int) -> Tensor:

@@ -15,7 +15,6 @@ __all__ = ["augmented", "grid", "samples", "thumbnail"]
 
 CELL = 112  # pixels of one image in a grid
 GAP = 6
-LARGEST = 4 * CELL
 
 
 def samples(images: Images, classes: int, count: int, seed: int = 0) -> Tensor:

@@ -15,7 +15,6 @@ import hashlib
 import json
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -31,6 +30,7 @@ from torch import Tensor
 from convsmith.data.decode import Resize, decode_quietly, quiet
 from convsmith.data.images import Say
 from convsmith.data.listing import Entry, Listing, Problem
+from convsmith.data.told import Told
 from convsmith.errors import DataError
 
 __all__ = ["Rule", "Store", "Stored", "open_store", "verify_store"]
@@ -195,9 +195,10 @@ def write(listing: Listing, rule: Rule, draft: Path, listed: str, say: Say) -> I
     """Write the two files of a store."""
     images, problems = [], []
     digest = hashlib.blake2b(digest_size=16)
-    told = Told(len(listing.entries), say)
-    with (draft / PIXELS).open("wb") as file:
-        for entry, result in decode_all(listing, rule):
+    told = Told("decoding images", len(listing.entries), say)
+    with quiet(), (draft / PIXELS).open("wb") as file:
+        for done, (entry, result) in enumerate(decode_all(listing, rule)):
+            told.now(done)
             if isinstance(result, Problem):
                 problems.append(result)
             else:
@@ -206,7 +207,6 @@ def write(listing: Listing, rule: Rule, draft: Path, listed: str, say: Say) -> I
                 file.write(row)
                 digest.update(row)
                 images.append(Stored(entry, checksum))
-            told.one_more()
         file.flush()
         os.fsync(file.fileno())
     root = str(listing.root.absolute())
@@ -221,10 +221,13 @@ def write(listing: Listing, rule: Rule, draft: Path, listed: str, say: Say) -> I
 def decode_all(
     listing: Listing, rule: Rule
 ) -> Iterator[tuple[Entry, tuple[Tensor, str] | Problem]]:
-    """Decode the files in several threads; yield them in their order, a few ahead."""
+    """Decode the files in several threads; yield them in their order, a few ahead.
+
+    The caller keeps Pillow quiet around all of them.
+    """
     workers = os.cpu_count() or 1
     waiting: list[tuple[Entry, Future[Any]]] = []
-    with quiet(), ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(workers) as pool:
         for entry in listing.entries:
             waiting.append((entry, pool.submit(decode_entry, listing.root, entry, rule)))
             if len(waiting) > 8 * workers:
@@ -247,28 +250,6 @@ def decode_entry(root: Path, entry: Entry, rule: Rule) -> tuple[Tensor, str] | P
     except DataError as error:
         return Problem(entry.path, str(error).removeprefix(f"{entry.path} "))
     return pixels, hashlib.blake2b(content, digest_size=16).hexdigest()
-
-
-class Told:
-    """Says how far the decoding is, every few seconds."""
-
-    def __init__(self, count: int, say: Say) -> None:
-        self._count = count
-        self._say = say
-        self._done = 0
-        self._started = self._last = time.monotonic()
-
-    def one_more(self) -> None:
-        """Count an image."""
-        self._done += 1
-        now = time.monotonic()
-        if now - self._last > 1 and self._done < self._count:
-            self._last = now
-            left = (now - self._started) / self._done * (self._count - self._done)
-            share = self._done / self._count
-            bar = "█" * round(24 * share) + "░" * (24 - round(24 * share))
-            far = f"{self._done:,} of {self._count:,}"
-            self._say(f"decoding images  {bar} {share:4.0%}  {far}, {left:.0f} s left")
 
 
 def hash_file(path: Path) -> str:

@@ -11,8 +11,17 @@ from torch import Tensor, nn
 
 from convsmith.errors import ModelError, did_you_mean
 
-__all__ = ["Preprocessing", "architectures", "hub_weights", "preprocessing", "timm", "torchvision"]
+__all__ = [
+    "LIBRARIES",
+    "Preprocessing",
+    "architectures",
+    "hub_weights",
+    "preprocessing",
+    "timm",
+    "torchvision",
+]
 
+LIBRARIES = {"timm": "timm", "torchvision": "torchvision.models"}  # name -> module
 AUXILIARY = ("googlenet", "inception_v3")  # torchvision's networks with a second output
 
 
@@ -75,9 +84,8 @@ def library(name: str) -> Any:
     Raises:
         ModelError: it is not installed.
     """
-    module = {"torchvision": "torchvision.models", "timm": "timm"}[name]
     try:
-        return importlib.import_module(module)
+        return importlib.import_module(LIBRARIES[name])
     except ModuleNotFoundError as error:
         raise ModelError(
             f'networks of {name} need it: pip install "convsmith[timm]" brings both torchvision '

@@ -8,12 +8,11 @@ from typing import Any
 from convsmith.data import FILES, SOURCES, is_source
 from convsmith.data.augment import LEVELS
 from convsmith.errors import ModelError, did_you_mean
-from convsmith.models.pretrained import architectures
+from convsmith.models.pretrained import LIBRARIES, architectures
 from convsmith.recipe.words import choose, shown
 
 __all__ = ["KNOWN_SOURCES", "between"]
 
-LIBRARIES = ("timm", "torchvision")  # whose networks are named by an architecture
 KNOWN_SOURCES = (*SOURCES, *(f"{kind}:PATH" for kind in FILES))
 
 Found = Iterator[tuple[str, str, str | None]]

@@ -43,31 +43,36 @@ def resolve(
         notes.append(
             f"precision {choice.precision}, {choice.memory_format}{known}: {others} a step"
         )
-    operations = {
-        key: value for key, value in asdict(augmentation(recipe, source)).items() if value
-    }
-    values = recipe.model_dump()
     stream, words = streams(recipe, parts, free_memory)
-    notes += words
-    values["data"] |= {
-        "source": lasting(source.name),
-        "augment": operations or "none",
-        "levels": {},
-        "mean": parts.normalise.mean if parts.normalise.scale != 1 else None,
-        "std": parts.normalise.std if parts.normalise.scale != 1 else None,
-    }
+    values = recipe.model_dump()
+    values["data"] |= settled_data(recipe, source, parts)
     values["data"]["loading"]["stream"] = stream
-    if source.train.image_size != (1, 1):
-        values["data"] |= {
-            "image_size": source.train.image_size,
-            "channels": source.train.channels if source.train.channels in (1, 3) else None,
-        }
     values["train"] |= {
         "precision": choice.precision,
         "memory_format": choice.memory_format,
         "device": str(device),
     }
-    return Recipe.model_validate(values), tuple(notes)
+    return Recipe.model_validate(values), (*notes, *words)
+
+
+def settled_data(recipe: Recipe, source: Source, parts: Parts) -> dict[str, object]:
+    """Return the values of ``data`` as they turned out: names, sizes, normalisation, operations."""
+    operations = {
+        key: value for key, value in asdict(augmentation(recipe, source)).items() if value
+    }
+    settled: dict[str, object] = {
+        "source": lasting(source.name),
+        "augment": operations or "none",
+        "levels": {},
+    }
+    if source.train.image_size == (1, 1):  # points have no size, and are measured anew
+        return settled
+    return settled | {
+        "image_size": source.train.image_size,
+        "channels": source.train.channels if source.train.channels in (1, 3) else None,
+        "mean": parts.normalise.mean,
+        "std": parts.normalise.std,
+    }
 
 
 def lasting(source: str) -> str:

@@ -15,7 +15,6 @@ from convsmith.reporting.history import History, read_history
 from convsmith.reporting.numbers import MISSING, bytes_text, count, duration, percent, short
 from convsmith.reporting.overview import Overview, State, flatten, read_overview
 from convsmith.reporting.render import publish
-from convsmith.reporting.report import REPORT
 from convsmith.runs.folder import RunFolder
 
 __all__ = ["ComparedRun", "comparison_rows", "comparison_table", "write_comparison"]
@@ -247,7 +246,6 @@ def error_bars(runs: Sequence[ComparedRun]) -> tuple[Markup, ...]:
 
 def report_address(run: RunFolder, target: Path) -> str | None:
     """Return where a run's page is, seen from the page at ``target``."""
-    report = run.path / REPORT
-    if not report.is_file():
+    if not run.report.is_file():
         return None
-    return quote(os.fsencode(os.path.relpath(report, target.parent)))
+    return quote(os.fsencode(os.path.relpath(run.report, target.parent)))

@@ -9,7 +9,6 @@ from convsmith.errors import ConvsmithError, RunError
 from convsmith.reporting.history import read_history
 from convsmith.reporting.overview import Overview, read_overview
 from convsmith.reporting.render import publish
-from convsmith.reporting.report import REPORT
 from convsmith.runs.folder import RunFolder
 
 __all__ = ["INDEX", "write_index"]
@@ -92,8 +91,8 @@ def why_broken(folder: Path, error: ConvsmithError) -> str:
 def to_row(run: RunFolder) -> IndexRow:
     """Return what the list shows of a run."""
     overview = read_overview(run)
-    report = f"{quote(os.fsencode(run.path.name))}/{REPORT}"
-    address = report if (run.path / REPORT).is_file() else None
+    report = f"{quote(os.fsencode(run.path.name))}/{run.report.name}"
+    address = report if run.report.is_file() else None
     results = overview.results
     if results is not None:
         return IndexRow(overview, address, results.test.top1, results.epochs, results.seconds)

@@ -29,11 +29,10 @@ from convsmith.reporting.sections import (
 )
 from convsmith.runs.folder import RunFolder
 
-__all__ = ["REPORT", "write_report"]
+__all__ = ["write_report"]
 
 T = TypeVar("T")
 
-REPORT = "report.html"
 SHEETS = (
     ("figures/samples.png", "As they are", "training images"),
     ("figures/augmented.png", "As the network sees them", "the same with augmentation"),
@@ -99,7 +98,7 @@ def write_report(run: RunFolder) -> Path:
     Raises:
         WriteError: the folder cannot be written.
     """
-    return publish(run.path / REPORT, "report.html", read_page(run))
+    return publish(run.report, "report.html", read_page(run))
 
 
 def read_page(run: RunFolder) -> ReportPage:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from convsmith.runs.folder import RunFolder
+from convsmith.runs.folder import RunFolder, first_fault
 
 __all__ = [
     "Absent",
@@ -139,26 +139,21 @@ class Mistakes:
     shown: tuple[Mistake, ...]
 
 
-def read_file(run: RunFolder, name: str, kind: type[T]) -> T | Absent:
+def read_file(path: Path, kind: type[T]) -> T | Absent:
     """Read one of the optional JSON files."""
-    path = run.path / name
     try:
         return TypeAdapter(kind).validate_json(path.read_bytes())
     except FileNotFoundError:
-        return Absent(f"{name} is not in the run’s folder.", damaged=False)
+        return Absent(f"{path.name} is not in the run’s folder.", damaged=False)
     except OSError as error:
-        return Absent(f"{name} cannot be read: {error.strerror or error}.", damaged=True)
+        return Absent(f"{path.name} cannot be read: {error.strerror or error}.", damaged=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        return Absent(
-            f"{name} is damaged: {f'{place}: ' if place else ''}{first['msg']}.", damaged=True
-        )
+        return Absent(f"{path.name} is damaged: {first_fault(error)}.", damaged=True)
 
 
 def read_confusion(run: RunFolder) -> Confusion | Absent:
     """Read the confusion matrix."""
-    found = read_file(run, "confusion.json", Confusion)
+    found = read_file(run.confusion, Confusion)
     if isinstance(found, Absent):
         return found
     size = len(found.classes)
@@ -203,7 +198,7 @@ def commonest(confusion: Confusion, most: int = 10) -> tuple[Mix, ...]:
 
 def read_mistakes(run: RunFolder) -> Mistakes | Absent:
     """Read the most confident mistakes and their images."""
-    found = read_file(run, "mistakes.json", StoredMistakes)
+    found = read_file(run.mistakes, StoredMistakes)
     if isinstance(found, Absent):
         return found
     shown = tuple(

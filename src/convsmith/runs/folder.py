@@ -33,7 +33,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from convsmith.errors import ConvsmithError, DamagedError, RunError, did_you_mean
 
-__all__ = ["FORMAT", "RunFolder", "find_runs_folder", "write_atomically"]
+__all__ = ["FORMAT", "RunFolder", "find_runs_folder", "first_fault", "write_atomically"]
 
 T = TypeVar("T")
 
@@ -154,9 +154,7 @@ class RunFolder:
         try:
             return TypeAdapter(kind).validate_json(path.read_bytes())
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, first["loc"]))
-            wrong = f"{place}: {first['msg']}" if place else first["msg"]
+            wrong = first_fault(error)
             raise self.damaged(path, f"is not as convsmith wrote it: {wrong}") from error
         except OSError as error:
             raise self.unreadable(path, error) from error
@@ -176,6 +174,13 @@ class RunFolder:
             return DamagedError(f"{path} {how}")
         resume = f"convsmith train --resume {shlex.quote(str(self.path))}"
         return DamagedError(f"{path} {how}; to make it again from the checkpoint: {resume}")
+
+
+def first_fault(error: ValidationError) -> str:
+    """Return the first thing that is wrong with a file, and where in it."""
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"]))
+    return f"{place}: {first['msg']}" if place else first["msg"]
 
 
 def claim(draft: Path, runs: Path, base: str, name: str | None) -> Path:

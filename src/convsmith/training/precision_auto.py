@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from convsmith.cache import cache_folder
 from convsmith.errors import DeviceError
 from convsmith.training.device import bf16_supported, fp16_unsafe
 from convsmith.training.precision import make_precision
@@ -197,12 +198,6 @@ def machine(device: torch.device) -> str:
     else:
         name = f"{torch.backends.cpu.get_cpu_capability()} {os.cpu_count()} cores"
     return f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-
-
-def cache_folder() -> Path:
-    """Return the user's cache folder for convsmith."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "convsmith"
 
 
 def read_cache(path: Path) -> dict[str, dict[str, Any]]:
