@@ -15,8 +15,8 @@ CLASSES = ("a", "b", "c")
 
 
 def source(**more):
-    given = {"test": None, "mirrored": True} | more
-    return Source("own", CLASSES, Images(PIXELS, LABELS), **given)
+    given = {"train": Images(PIXELS, LABELS), "test": None, "mirrored": True} | more
+    return Source("own", CLASSES, **given)
 
 
 def recipe(*sets):
@@ -59,6 +59,18 @@ def test_normalisation_is_measured_on_training_images_or_as_said():
     assert (said.mean, said.std) == ((0.5,), (0.25,))
     with pytest.raises(DataError, match="have 3 and 3 numbers, the images have 1 channels"):
         split(recipe("data.mean=[0.5,0.5,0.5]", "data.std=[1,1,1]"), source())
+
+
+def test_a_normalisation_that_is_said_means_images_from_0_to_1_and_points_as_they_are():
+    points = torch.tensor([[[[3.0]], [[-5.0]]]]).repeat(100, 1, 1, 1)
+    for pixels, mean, expected in (
+        (PIXELS, "0.5", (PIXELS / 255 - 0.5) / 0.25),
+        (points, "1.0,1.0", (points - 1) / 0.25),
+    ):
+        stds = mean.replace("1.0", "0.25").replace("0.5", "0.25")
+        chosen = recipe(f"data.mean=[{mean}]", f"data.std=[{stds}]")
+        normalise = split(chosen, source(train=Images(pixels, LABELS))).normalise
+        torch.testing.assert_close(normalise(pixels), expected)
 
 
 def test_weights_of_classes_are_the_inverse_of_their_numbers():

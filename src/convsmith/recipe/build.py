@@ -115,7 +115,7 @@ def normalisation(recipe: Recipe, train: Images) -> Normalise:
             f"data.mean and data.std have {len(mean)} and {len(std)} numbers, "
             f"the images have {train.channels} channels"
         )
-    return Normalise(mean, std)
+    return Normalise(mean, std, 255.0 if train.pixels.dtype == torch.uint8 else 1.0)
 
 
 def set_up(device: torch.device, recipe: Recipe) -> None:
