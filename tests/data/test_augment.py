@@ -12,7 +12,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as reference
 
 from convsmith.data import load_source
-from convsmith.data.augment import IDENTITY, LEVELS, Augment, Drawn
+from convsmith.data.augment import IDENTITY, LEVELS, MOVES, Augment, Drawn, moved
 from convsmith.data.geometry import affine
 from convsmith.data.images import Images, Source
 from convsmith.randomness import generator
@@ -283,6 +283,48 @@ def test_every_random_operation_is_drawn_and_changes_something():
         chosen = drawn.operations[:, 0] == operation
         assert chosen.sum() > 20
         assert changed[chosen].all() == (operation != IDENTITY), operation
+
+
+@pytest.mark.parametrize("magnitude", [0.3, -1.0])
+def test_random_operations_are_torchvisions_at_their_strengths(magnitude):
+    """The numbers on the right are RandAugment's largest strengths, as torchvision has them."""
+    images, bilinear = PIXELS[:1].repeat(1, 1, 2, 2), InterpolationMode.BILINEAR
+    factor, size = 1 + 0.9 * magnitude, (24, 32)
+
+    def shifted(columns, rows):
+        return reference.affine(
+            images.float(), 0, [columns, rows], 1, [0, 0], interpolation=bilinear
+        )
+
+    def sheared(right, down):
+        angles = [math.degrees(math.atan(right)), math.degrees(math.atan(down))]
+        return reference.affine(images.float(), 0, [0, 0], 1, angles, interpolation=bilinear)
+
+    moves = [
+        (reference.rotate(images.float(), side * 30 * magnitude, bilinear) for side in (1, -1)),
+        (sheared(side * 0.3 * magnitude, 0) for side in (1, -1)),
+        (sheared(0, side * 0.3 * magnitude) for side in (1, -1)),
+        (shifted(side * 150 / 331 * 32 * magnitude, 0) for side in (1, -1)),
+        (shifted(0, side * 150 / 331 * 24 * magnitude) for side in (1, -1)),
+    ]
+    colours = [
+        255 * reference.adjust_brightness(images / 255, factor),
+        255 * reference.adjust_contrast(images / 255, factor),
+        255 * reference.adjust_saturation(images / 255, factor),
+        255 * reference.adjust_sharpness(images / 255, factor),
+        reference.posterize(images, 8 - round(4 * abs(magnitude))),
+        reference.solarize(images, 256 * (1 - abs(magnitude))),
+        255 * reference.autocontrast(images / 255),
+        reference.equalize(images),
+    ]
+    assert len(moves) == MOVES
+    for number, either in enumerate([*moves, *((each,) for each in colours), (images,)]):
+        operations, signed = torch.tensor([[number]]), torch.tensor([[magnitude]])
+        matrices = moved(operations, signed, size)[:, :2] if number < MOVES else None
+        drawn = Drawn(matrices=matrices, operations=operations, signed=signed)
+        found = Augment(random_operations=1).apply(images, drawn)
+        off = [float((found - each.float()).abs().mean()) for each in either]
+        assert min(off) < 0.1, (number, off)
 
 
 @pytest.mark.parametrize("level", ["moderate", "strong"])

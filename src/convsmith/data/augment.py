@@ -220,8 +220,9 @@ def moved(operations: Tensor, signed: Tensor, image_size: tuple[int, int]) -> Te
     for operation, magnitude in zip(operations.T, signed.T, strict=True):
         chosen = [(operation == number) * magnitude for number in range(MOVES)]
         shifts = torch.stack(chosen[3:]) * (150 / 331) * 2
+        sheared = torch.stack(chosen[1:3]) * 0.3
         turned = geometry.affine(chosen[0] * math.radians(30), shifts, image_size)
-        product = product @ turned @ geometry.shear(torch.stack(chosen[1:3]) * 0.3)
+        product = product @ turned @ geometry.shear(sheared, image_size)
     return product
 
 

@@ -33,10 +33,12 @@ def affine(
     return square(torch.stack([first, second], 1))
 
 
-def shear(amounts: Tensor) -> Tensor:
-    """Shear ``(2, N)``: rows by their height, columns by their width."""
+def shear(amounts: Tensor, image_size: tuple[int, int]) -> Tensor:
+    """Shear ``(2, N)``: rows by pixels a row of (height, width), columns by pixels a column."""
+    height, width = image_size
     matrices = torch.eye(3).repeat(amounts.shape[1], 1, 1)
-    matrices[:, 0, 1], matrices[:, 1, 0] = amounts[0], amounts[1]
+    matrices[:, 0, 1] = amounts[0] * height / width
+    matrices[:, 1, 0] = amounts[1] * width / height
     return matrices
 
 
