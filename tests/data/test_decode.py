@@ -1,6 +1,7 @@
 """Turning image files into pixels: every kind, and what is no image."""
 
 import io
+import os
 import pathlib
 import re
 import struct
@@ -431,3 +432,10 @@ def test_an_image_that_is_given_stays_as_it_is():
     before = image.size, image.tobytes()
     decode(image, 3, (5, 5))
     assert (image.size, image.tobytes()) == before
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(DataError, match=r"pipe\.png is a pipe, not a file"):
+        decode(tmp_path / "pipe.png", 3, (4, 4))

@@ -199,3 +199,28 @@ def test_a_csv_file_of_no_use_is_said(root, content, said):
     with pytest.raises(DataError) as error:
         list_csv(root / "list.csv")
     assert said in str(error.value)
+
+
+def test_a_csv_file_that_leaks_is_said(root):
+    (root / "list.csv").write_text(
+        "Path,LABEL,Split,group\n"
+        "cat/1.png,cat,train,\n"
+        "cat/../cat/1.png,cat,test,\n"
+        "cat/2.jpg,cat,train,ann\n"
+        "dog/1.png,dog,train,\n"
+        "dog/deeper/2.webp,dog,test,ann\n"
+    )
+    listing = list_csv(root / "list.csv")
+    assert problems(listing) == [
+        "list.csv:3: cat/../cat/1.png: is in line 2 already",
+        "ann: is a group torn apart, into test and train",
+    ]
+    assert [entry.part for entry in listing.entries] == ["train", "train", "train", "test"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_a_name_that_is_not_utf8_is_listed(root):
+    (root / "cat" / "2.jpg").rename(root / "cat" / os.fsdecode(b"\xff.jpg"))
+    listing = list_folder(root)
+    assert [problem.reason for problem in listing.problems] == ["has a name that is not UTF-8"]
+    assert len(listing.entries) == 3

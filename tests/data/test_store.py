@@ -174,3 +174,18 @@ def test_processes_that_make_it_at_once_get_the_same(root, tmp_path):
         worker.join()
     assert found[0] == found[1]
     assert len(list((tmp_path / "s").iterdir())) == 1
+
+
+def test_what_a_killed_process_left_is_cleared_and_nobody_elses(root, tmp_path):
+    stores = tmp_path / "s"
+    folder = opened(root, stores).folder
+    shutil.rmtree(folder)
+    gone = multiprocessing.Process(target=silent, args=("",))
+    gone.start()
+    gone.join()
+    left, others = (stores / f".{folder.name}.{number}" for number in (gone.pid, os.getppid()))
+    left.mkdir()
+    others.mkdir()
+    assert opened(root, stores).folder == folder
+    assert not left.exists()
+    assert others.exists()

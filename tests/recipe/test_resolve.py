@@ -14,9 +14,9 @@ from convsmith.recipe.resolve import lasting, streams
 
 def test_a_source_of_files_is_named_for_any_working_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", "/home/ann")
+    monkeypatch.setenv("HOME", "/people/ann")
     assert lasting("folder:photos") == f"folder:{tmp_path}/photos"
-    assert lasting("csv:~/list.csv") == "csv:/home/ann/list.csv"
+    assert lasting("csv:~/list.csv") == "csv:/people/ann/list.csv"
     assert lasting("folder:/data/a:b") == "folder:/data/a:b"
     assert lasting("digits") == "digits"
     assert Path(lasting("folder:.").removeprefix("folder:")) == tmp_path

@@ -12,7 +12,7 @@ from convsmith.api.progress import ticking
 from convsmith.api.run import open_run
 from convsmith.data import find_root
 from convsmith.data.images import Source
-from convsmith.errors import UserError
+from convsmith.errors import ResumeError, UserError
 from convsmith.recipe.build import (
     LAYOUTS,
     build_loss,
@@ -64,6 +64,7 @@ def evaluate(
 
     Raises:
         RunError: there is no such finished run.
+        ResumeError: the training images have changed since.
         UserError: the run kept no validation part.
     """
     opened = open_run(run, runs)
@@ -77,6 +78,11 @@ def evaluate(
         with ticking("auto") as say:
             source = read_source(recipe, find_root(data_root), say)
     parts = split_source(recipe, source)
+    if parts.digest() != opened.environment["exact"]["data"]:
+        raise ResumeError(
+            f"{opened.path}: the training images are not those that it was trained on, so its "
+            "parts cannot be told apart any more; bring them back, or train anew"
+        )
     batches = eval_batches(recipe, parts, split, device)
     if batches is None:
         raise UserError(f"{opened.path} kept no validation part: it trained on everything")

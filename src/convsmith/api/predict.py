@@ -70,6 +70,9 @@ def predict(
 def files_of(images: Sequence[str | os.PathLike[str]], problems: list[Problem]) -> Iterator[str]:
     """Yield the files, and those in the folders, sorted; note folders without any."""
     for given in images:
+        if not os.fspath(given):
+            problems.append(Problem("''", "is no name of a file"))
+            continue
         path = Path(given)
         if not path.is_dir():
             yield os.fspath(given)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from convsmith.errors import UserError
 from convsmith.training.fit import EpochEnd
 
 __all__ = [
@@ -191,6 +192,8 @@ def choose_progress(kind: ProgressKind) -> Progress:
     if kind == "auto":
         kind = "bars" if sys.stderr.isatty() else "lines"
     kinds: dict[str, Callable[[], Progress]] = {"bars": Bars, "lines": Lines, "none": Silence}
+    if kind not in kinds:
+        raise UserError(f"progress must be auto, bars, lines or none, got {kind!r}")
     return kinds[kind]()
 
 

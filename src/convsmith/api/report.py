@@ -67,5 +67,22 @@ def compare(
     if len(chosen) < 2:
         raise UserError("comparing takes two runs or more")
     folders = [open_run(each, runs).folder for each in chosen]
-    page = write_comparison(folders, Path(out))
+    page = write_comparison(folders, target(out))
     return Comparison(page, tuple(comparison_rows(folders)))
+
+
+def target(out: PathLike) -> Path:
+    """Return where a page goes, which is a new file, or one to replace; links are followed.
+
+    Raises:
+        UserError: something else is there, or its folder is not.
+    """
+    path = Path(out).resolve() if Path(out).is_symlink() else Path(out)
+    if not path.name:
+        raise UserError("--out: say a file for the page")
+    if not path.parent.is_dir():
+        raise UserError(f"--out: there is no folder {path.parent}")
+    if path.exists() and not path.is_file():
+        kind = "is a folder" if path.is_dir() else "is no regular file"
+        raise UserError(f"--out: {path} {kind}")
+    return path

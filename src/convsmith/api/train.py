@@ -37,6 +37,7 @@ from convsmith.recipe.build import (
 from convsmith.recipe.load import load_recipe
 from convsmith.recipe.resolve import resolve
 from convsmith.recipe.schema import Recipe
+from convsmith.recipe.trial import require_fit
 from convsmith.recipe.write import to_yaml
 from convsmith.runs.environment import describe, differences
 from convsmith.runs.folder import RunFolder, find_runs_folder
@@ -167,7 +168,10 @@ def start_run(
     recipe, expected = with_preprocessing(recipe, places.runs)
     say_notes(places.shown, expected)
     source, parts, model = assemble(recipe, own, places)
-    load_transfer(recipe, model, places.runs)
+    two = parts.normalise(parts.train.take(torch.arange(min(2, len(parts.train))))[0])
+    named = recipe.model.name if own.model is None else "the network"
+    require_fit(model, two, len(parts.classes), named)
+    say_notes(places.shown, load_transfer(recipe, model, places.runs))
     if recipe.train.tensorboard and not installed():
         raise UserError('train.tensorboard needs TensorBoard: pip install "convsmith[track]"')
     build_loss(recipe, parts)  # its mistakes show before a run folder is made

@@ -60,15 +60,20 @@ def expectation(recipe: Recipe, runs: PathLike | None) -> Preprocessing | None:
     return None
 
 
-def load_transfer(recipe: Recipe, model: nn.Module, runs: PathLike | None) -> None:
-    """Put the recipe's weights into a new network, all but its last layer.
+def load_transfer(recipe: Recipe, model: nn.Module, runs: PathLike | None) -> tuple[str, ...]:
+    """Put the recipe's weights into a new network, all but its last layer; return notes of it.
 
     Raises:
         UserError: they are missing, cannot be had, or are another network's.
     """
     weights = recipe.transfer.weights
-    if weights is not None:
-        load_backbone(model, tensors_of(recipe, weights, runs), weights)
+    if weights is None:
+        return ()
+    unused = load_backbone(model, tensors_of(recipe, weights, runs), weights)
+    if not unused:
+        return ()
+    count = f"{len(unused)} tensors that the network has not, such as `{unused[0]}`"
+    return (f"{weights} also holds {count}: are these the weights of another network?",)
 
 
 def tensors_of(recipe: Recipe, weights: str, runs: PathLike | None) -> dict[str, Tensor]:

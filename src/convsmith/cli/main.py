@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any, NoReturn
 
 import click
@@ -70,6 +71,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0, 1 for a failure, 2 for a mistake, 128 + n for signal n."""
     given = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in given
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no crash
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = group.main(given, prog_name="convsmith", standalone_mode=False)
         sys.stdout.flush()  # a closed pipe shows here, not in the interpreter's last breath

@@ -1,10 +1,12 @@
 """The one function that turns an image file into pixels, for training, prediction and serving."""
 
 import os
+import stat
 import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import IO, Literal
 
 import numpy
@@ -76,6 +78,8 @@ def decode_quietly(
     with reading(name):
         if isinstance(image, Image.Image):
             return to_tensor(image.copy(), channels, image_size, resize)
+        if isinstance(image, str | os.PathLike) and stat.S_ISFIFO(Path(image).stat().st_mode):
+            raise DataError(f"{name} is a pipe, not a file")  # opening it would wait for a writer
         with Image.open(image) as opened:
             if opened.format in ("JPEG", "MPO"):  # decoded at a half, a quarter or an eighth
                 opened.draft(None, (2 * max(image_size), 2 * max(image_size)))

@@ -26,6 +26,7 @@ PARTS = {
     "test": "test",
     "testing": "test",
 }
+COLUMNS = ("path", "label", "split", "group")
 EFFECTIVE = os.access in os.supports_effective_ids
 PICTURES = (
     "avif bmp dib gif ico j2k jfif jp2 jpe jpeg jpg jpx mpo pbm pcx pgm png pnm ppm sgi tga tif "
@@ -198,7 +199,9 @@ def add_file(
         listing.others.append(name)
         return False
     reason = ""
-    if not stat.S_ISREG(status.st_mode):
+    if not encodes(name):
+        reason = "has a name that is not UTF-8"
+    elif not stat.S_ISREG(status.st_mode):
         reason = "is no regular file"
     elif status.st_size == 0:
         reason = "is empty"
@@ -229,6 +232,7 @@ def list_csv(path: Path) -> Listing:
     """
     listing = Listing(path.parent)
     found: dict[str, set[str]] = defaultdict(set)
+    rows: dict[str, int] = {}
     for number, row in rows_of(path):
         name, label = (row["path"] or "").strip(), (row["label"] or "").strip()
         written = (row.get("split") or "").strip().lower()
@@ -237,6 +241,9 @@ def list_csv(path: Path) -> Listing:
             listing.problems.append(Problem(where, "has no path or no label"))
         elif written and written not in PARTS:
             listing.problems.append(Problem(where, f"split {written!r} is no train, val or test"))
+        elif rows.setdefault(os.path.normpath(name), number) != number:
+            first = rows[os.path.normpath(name)]
+            listing.problems.append(Problem(f"{where}: {name}", f"is in line {first} already"))
         else:
             try:
                 status = (listing.root / name).stat()
@@ -249,8 +256,21 @@ def list_csv(path: Path) -> Listing:
     if any(entry.part for entry in listing.entries):  # unsaid is train where others say theirs
         listing.entries = [replace(e, part=e.part or "train") for e in listing.entries]
         found = {label: {part or "train" for part in parts} for label, parts in found.items()}
+    note_torn(listing)
     finish(listing, defaultdict(set, found))
     return listing
+
+
+def note_torn(listing: Listing) -> None:
+    """Note the groups whose images are given to more than one part."""
+    places: dict[str, set[str]] = defaultdict(set)
+    for entry in listing.entries:
+        if entry.group:
+            places[entry.group].add(entry.part)
+    for group, parts in sorted(places.items()):
+        if len(parts) > 1:
+            reason = f"is a group torn apart, into {' and '.join(sorted(parts))}"
+            listing.problems.append(Problem(group, reason))
 
 
 def rows_of(path: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
@@ -258,17 +278,36 @@ def rows_of(path: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
-            missing = {"path", "label"} - set(reader.fieldnames or ())
+            columns = list(reader.fieldnames or ())
+            reader.fieldnames = [unified(column, columns) for column in columns]
+            missing = {"path", "label"} - set(reader.fieldnames)
             if missing:
-                has = ", ".join(reader.fieldnames or ()) or "none"
+                has = ", ".join(columns) or "none"
                 lacks = " and ".join(sorted(missing))
-                raise DataError(f"{path} has no column {lacks}; its columns are: {has}")
+                hint = " (columns are separated by commas)" if len(columns) == 1 else ""
+                raise DataError(f"{path} has no column {lacks}; its columns are: {has}{hint}")
             for row in reader:
                 yield reader.line_num, row
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
     except (csv.Error, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not a CSV file in UTF-8: {error}") from error
+
+
+def unified(column: str, columns: list[str]) -> str:
+    """Return a column's name as it is meant: whatever its case, unless that makes two of one."""
+    plain = column.strip().lower()
+    alike = [each for each in columns if each.strip().lower() == plain]
+    return plain if plain in COLUMNS and len(alike) == 1 else column
+
+
+def encodes(name: str) -> bool:
+    """Return whether a file's name can be written as UTF-8: Linux allows others."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def relative(path: Path, root: Path) -> str:

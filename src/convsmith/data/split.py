@@ -73,8 +73,8 @@ def grouped_split(
 def indices(held_out: Tensor, fraction: float, purpose: str) -> tuple[Tensor, Tensor]:
     """Return the indices of both parts."""
     if not held_out.any() or held_out.all():
-        raise DataError(
-            f"cannot hold out {fraction:.0%} of {len(held_out)} images; "
-            f"set data.{purpose}=0 to train on all of them"
-        )
+        way = "set data.validation=0 to train on all of them"
+        if purpose == "test":
+            way = "add images, or a test part of their own"
+        raise DataError(f"cannot hold out {fraction:.0%} of {len(held_out)} images; {way}")
     return (~held_out).nonzero().flatten(), held_out.nonzero().flatten()

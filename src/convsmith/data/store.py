@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -175,7 +176,9 @@ def build(listing: Listing, rule: Rule, folder: Path, listed: str, say: Say) -> 
                 f"{needed / 2**30:.1f}: make room, name another cache folder in XDG_CACHE_HOME, or "
                 "set a smaller data.image_size"
             )
-        shutil.rmtree(draft, ignore_errors=True)
+        for left in folder.parent.glob(f".{folder.name}.*"):  # by a process that was killed
+            if left == draft or not running(left.suffix[1:]):
+                shutil.rmtree(left, ignore_errors=True)
         draft.mkdir()
         index = write(listing, rule, draft, listed, say)
         shutil.rmtree(folder, ignore_errors=True)
@@ -189,6 +192,19 @@ def build(listing: Listing, rule: Rule, folder: Path, listed: str, say: Say) -> 
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return index
+
+
+def running(process: str) -> bool:
+    """Return whether a process of that number may be running."""
+    if sys.platform == "win32":  # where asking would end it
+        return True
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, ValueError):
+        pass
+    return True
 
 
 def write(listing: Listing, rule: Rule, draft: Path, listed: str, say: Say) -> Index:

@@ -57,7 +57,13 @@ def torchvision(
         options = {"aux_logits": False, "init_weights": True}
     if architecture.startswith("vit_"):
         options = {"image_size": image_size[0]}
-    network: nn.Module = models.get_model(architecture, num_classes=num_classes, **options)
+    try:
+        network: nn.Module = models.get_model(architecture, num_classes=num_classes, **options)
+    except (AssertionError, ValueError) as error:  # of vision transformers
+        shape = "x".join(map(str, image_size))
+        raise ModelError(
+            f"torchvision/{architecture} cannot be built for images of {shape}: {brief(error)}"
+        ) from error
     return network
 
 

@@ -30,8 +30,9 @@ def read_weights_file(path: Path) -> dict[str, Tensor]:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ModelError(f"there is no file {path} with weights") from None
-    except (OSError, SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = (str(error).splitlines() or ["it is cut off"])[0][:150]
+    except (OSError, SafetensorError, RuntimeError, EOFError, ValueError, LookupError) as error:
+        told = isinstance(error, OSError | SafetensorError) and str(error).splitlines()
+        reason = told[0][:150] if told else "it is damaged or something else"
         raise ModelError(f"{path} cannot be read as weights: {reason}") from error
     except pickle.UnpicklingError as error:
         raise ModelError(
@@ -72,8 +73,8 @@ def head_of(model: nn.Module) -> str:
     return last
 
 
-def load_backbone(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
-    """Copy every tensor but those of the head; the head keeps what it has.
+def load_backbone(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -> list[str]:
+    """Copy every tensor but those of the head, which keeps what it has; return those left over.
 
     Args:
         model: the network.
@@ -93,17 +94,30 @@ def load_backbone(model: nn.Module, tensors: Mapping[str, Tensor], source: str) 
     wrong = [
         name
         for name, tensor in wanted.items()
-        if name not in tensors or tensors[name].shape != tensor.shape
+        if name not in tensors or not fits(tensors[name], tensor)
     ]
     if wrong:
         first = wrong[0]
-        found = tuple(tensors[first].shape) if first in tensors else "not there"
+        found = described(tensors[first]) if first in tensors else "not there"
         raise ModelError(
             f"{source} is of another network: {len(wanted) - len(wrong)} of {len(wanted)} tensors "
-            f"fit; `{first}` should be {tuple(wanted[first].shape)} and is {found}"
+            f"fit; `{first}` should be {described(wanted[first])} and is {found}"
         )
     with torch.no_grad():
         for name in own:
             counted = name.endswith("num_batches_tracked") and name in tensors
             if name in wanted or counted:
                 own[name].copy_(tensors[name])
+    return [name for name in tensors if name not in own and not name.startswith(f"{head}.")]
+
+
+def fits(given: Tensor, wanted: Tensor) -> bool:
+    """Return whether a tensor can be copied: its shape, its kind of number, and that it has any."""
+    same_kind = given.is_floating_point() == wanted.is_floating_point()
+    return given.shape == wanted.shape and same_kind and not given.is_meta
+
+
+def described(tensor: Tensor) -> str:
+    """Return a tensor's shape and type in words."""
+    place = ", without values" if tensor.is_meta else ""
+    return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}{place}"

@@ -100,6 +100,24 @@ def published_weights(have: SimpleNamespace) -> Found:
         yield "transfer.weights", message, hint
 
 
+def head_first(have: SimpleNamespace) -> Found:
+    """Training the head alone needs a trained backbone, and must end with the training."""
+    head, epochs = have.transfer.head_epochs, have.train.epochs
+    if head and have.transfer.weights is None:
+        yield "transfer.head_epochs", "needs transfer.weights: what is held still is random", None
+    elif head > epochs:
+        message = f"{head} is longer than the training of {epochs} epochs"
+        yield "transfer.head_epochs", message, None
+
+
+def constants(have: SimpleNamespace) -> Found:
+    """A mean without a deviation would be measured after all."""
+    said = [name for name in ("mean", "std") if getattr(have.data, name) is not None]
+    if len(said) == 1:
+        other = "std" if said == ["mean"] else "mean"
+        yield f"data.{said[0]}", f"needs data.{other} beside it", None
+
+
 def rates_of_parts(have: SimpleNamespace) -> Found:
     """Muon has rates of its own for the parts of a network."""
     if have.transfer.backbone_rate != 1 and have.optimizer.name == "muon":
@@ -132,6 +150,8 @@ CHECKS = (  # the sections that must be valid in themselves, and what to look at
     (("data", "loss"), balance),
     (("model",), architecture),
     (("model", "transfer"), published_weights),
+    (("transfer", "train"), head_first),
+    (("data",), constants),
     (("optimizer", "transfer"), rates_of_parts),
     (("schedule", "train"), warmup),
     (("schedule",), shape_of_schedule),

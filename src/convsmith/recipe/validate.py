@@ -1,6 +1,7 @@
 """From values to a recipe, or to every mistake in them at once."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
@@ -98,11 +99,12 @@ def wrong_name(section: str, merged: Merged) -> Iterable[Mistake]:
         yield unknown((section, key), sorted(allowed), merged)
     if near:
         kept = {key: value for key, value in values.items() if key in allowed} | {"name": near}
+        meant = replace(merged, values=merged.values | {section: kept})
         try:
             variants[0].model_validate(kept)
         except ValidationError as error:
             for detail in error.errors():
-                yield from translate(section, detail, merged)
+                yield from translate(section, detail, meant)
 
 
 def variant_of(section: str, name: str) -> type[Section]:
