@@ -80,7 +80,7 @@ def test_the_figures_of_the_readme_and_of_the_presets_are_those_of_the_results()
     rows = re.findall(
         r"^\| `([\w-]+)` \| ([\d.]+ ± [\d.]+) \|", (ROOT / "docs/results.md").read_text(), re.M
     )
-    assert len(rows) == 5
+    assert len(rows) >= 6
     for preset, accuracy in rows:
         recipe = (ROOT / f"src/convsmith/recipes/{preset}.yaml").read_text()
         assert f"reached: {accuracy} %" in recipe
