@@ -77,3 +77,35 @@ def test_verifying_counts_and_lists_what_changed_unseen(root):
 
 def test_official_files_are_verified_by_reading(root):
     assert verify_data("digits").images == 1797
+
+
+def test_what_was_trained_on_is_verified_whatever_its_size(root, tmp_path):
+    """Decoded as a recipe says, then spoilt: seen before anything is decoded anew."""
+    (root / "cat" / "0.jpg").unlink()
+    recipe = tmp_path / "my.yaml"
+    recipe.write_text("base: folder\ndata: {source: 'folder:pets', image_size: 24, test: 0.3}")
+    show_data(str(recipe))
+    assert verify_data("folder:pets").problems == ()
+    path = root / "dog" / "2.jpg"
+    path.write_bytes(path.read_bytes()[:-9])  # another size and time too
+    (root / "dog" / "3.jpg").write_bytes(b"")
+    (root / "cat" / "gone.jpg").symlink_to(root / "nowhere")
+    for name in ("folder:pets", str(recipe)):
+        assert sorted(map(str, verify_data(name).problems)) == [
+            "cat/gone.jpg: is a link that leads nowhere",
+            "dog/2.jpg: has changed since it was decoded",
+            "dog/3.jpg: has changed since it was decoded",
+            "dog/3.jpg: is empty",
+        ]
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_what_is_made_smaller_is_said_and_sizes_are_those_of_upright_images(root, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for path in root.rglob("*.jpg"):
+        Image.new("RGB", (640, 400)).save(path, exif=exif)
+    found = show_data("folder:pets")
+    assert found.image_size == (128, 128)
+    size = "400x640" if orientation == 1 else "640x400"
+    assert found.notes[0].startswith(f"the images are of {size}; they are resized to 128x128")

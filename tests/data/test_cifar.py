@@ -1,13 +1,16 @@
 """CIFAR from its official files, from folders of images, and from files that are neither."""
 
+import hashlib
 import pickle
 
 import numpy
 import pytest
 import torch
 from PIL import Image
+from torchvision.datasets import CIFAR10, CIFAR100
 
 from convsmith.data import load_source
+from convsmith.data.cifar import MD5, verify_official
 from convsmith.errors import DataError
 
 DRAW = numpy.random.default_rng(0)
@@ -162,3 +165,29 @@ def test_too_few_classes_are_said(tmp_path, monkeypatch):
 def test_without_files_the_way_to_get_them_is_said(tmp_path, name):
     with pytest.raises(DataError, match=rf"{name} is not found: looked in .*python\.tar\.gz"):
         load_source(name, tmp_path)
+
+
+def test_files_that_are_not_the_published_ones_are_found(official, monkeypatch):
+    root, _ = official
+    assert load_source("cifar10", root).notes == (
+        "cifar10 has 100 and 20 images here, the published one 50,000 and 10,000: do not compare",
+    )
+    folder = root / "cifar-10-batches-py"
+    (folder / "data_batch_4").unlink()
+    for name in ("data_batch_1", "test_batch"):  # as if they were
+        sum_ = hashlib.md5((folder / name).read_bytes()).hexdigest()
+        monkeypatch.setitem(MD5, f"cifar-10-batches-py/{name}", sum_)
+    found = [str(problem).partition("/")[2] for problem in verify_official("cifar10", root)]
+    assert found == [
+        "data_batch_2: is not the published file",
+        "data_batch_3: is not the published file",
+        "data_batch_4: cannot be read: No such file or directory",
+        "data_batch_5: is not the published file",
+    ]
+    assert verify_official("cifar100", root) == verify_official("digits", root) == []
+
+
+def test_the_checksums_are_those_of_torchvision():
+    for ours, theirs in (("cifar-10-batches-py", CIFAR10), ("cifar-100-python", CIFAR100)):
+        for name, expected in theirs.train_list + theirs.test_list:
+            assert MD5[f"{ours}/{name}"] == expected

@@ -5,7 +5,10 @@ import os
 import pathlib
 import re
 import struct
+import threading
+import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from typing import get_args
 
 import numpy
@@ -15,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from convsmith.data.decode import Resize, decode
+from convsmith.data.decode import ROOM, Resize, Room, decode
 from convsmith.errors import DataError
 
 RAMP = numpy.arange(8 * 10 * 3, dtype=numpy.uint8).reshape(8, 10, 3)
@@ -439,3 +442,30 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(DataError, match=r"pipe\.png is a pipe, not a file"):
         decode(tmp_path / "pipe.png", 3, (4, 4))
+
+
+def test_only_so_many_pixels_are_decoded_at_once():
+    room, lock, now, most = Room(100), threading.Lock(), [0], [0]
+
+    def take(pixels):
+        with room.taking(pixels):
+            with lock:
+                now[0] += pixels
+                most[0] = max(most[0], now[0])
+            time.sleep(0.002)
+            with lock:
+                now[0] -= pixels
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(take, [30, 60, 90, 20, 10, 40] * 10))
+        assert 60 < most[0] <= 100
+        pool.submit(take, 1000).result(timeout=10)  # alone, more than the room has goes through
+
+
+def test_the_room_is_free_again_after_a_failure(tmp_path):
+    path = tmp_path / "cut.png"
+    Image.new("RGB", (200, 200), "red").save(path)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(DataError):
+        decode(path, 3, (4, 4))
+    assert ROOM._free == ROOM._all

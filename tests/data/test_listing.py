@@ -224,3 +224,22 @@ def test_a_name_that_is_not_utf8_is_listed(root):
     listing = list_folder(root)
     assert [problem.reason for problem in listing.problems] == ["has a name that is not UTF-8"]
     assert len(listing.entries) == 3
+
+
+def test_parts_without_a_training_part_are_an_error(root):
+    picture(root / "test" / "cat" / "9.png")
+    picture(root / "Val" / "dog" / "9.png")
+    with pytest.raises(DataError, match="pets has Val and test but no train: put the classes"):
+        list_folder(root)
+
+
+def test_a_class_that_is_the_root_or_another_class_again_is_listed(root):
+    (root / "all").symlink_to(root, target_is_directory=True)
+    (root / "kitten").symlink_to(root / "cat", target_is_directory=True)
+    listing = list_folder(root)
+    assert problems(listing) == [
+        "all: is a link that leads round in a circle",
+        "kitten: is a link that is cat again",
+    ]
+    assert len(listing.entries) == 4
+    assert listing.classes == ("cat", "dog")

@@ -12,7 +12,7 @@ from PIL import Image
 from convsmith.data import store as module
 from convsmith.data.decode import decode
 from convsmith.data.listing import list_folder
-from convsmith.data.store import Rule, open_store, verify_store
+from convsmith.data.store import Rule, open_store, stores_of, verify_store
 from convsmith.errors import DataError
 
 RULE = Rule(3, (8, 10), "crop")
@@ -189,3 +189,36 @@ def test_what_a_killed_process_left_is_cleared_and_nobody_elses(root, tmp_path):
     assert opened(root, stores).folder == folder
     assert not left.exists()
     assert others.exists()
+
+
+def test_two_lists_of_one_folder_have_a_store_each(root, tmp_path, count):
+    lists = [list_folder(root), list_folder(root)]
+    lists[1].entries.reverse()
+    stores = [open_store(each, RULE, tmp_path / "s", "images", silent) for each in lists]
+    assert torch.equal(stores[0].pixels, stores[1].pixels.flip(0))
+    assert not torch.equal(stores[0].pixels, stores[1].pixels)
+    for each, store in zip(lists, stores, strict=True):
+        again = open_store(each, RULE, tmp_path / "s", "images", silent)
+        assert torch.equal(again.pixels, store.pixels)
+    assert len(count) == 24
+
+
+def test_what_nobody_opened_for_long_is_removed_when_another_is_made(root, tmp_path):
+    stores = tmp_path / "s"
+    old, used = opened(root, stores).folder, opened(root, stores, Rule(1, (8, 10))).folder
+    for folder in (old, used):
+        os.utime(folder / "index.json", (1, 1))
+    opened(root, stores, Rule(1, (8, 10)))
+    opened(root, stores, Rule(1, (6, 6)))
+    assert not old.exists()
+    assert used.exists()
+
+
+def test_the_stores_of_a_folder_are_those_of_its_rules_that_were_opened_last(root, tmp_path):
+    stores = tmp_path / "s"
+    first, grey = opened(root, stores), opened(root, stores, Rule(1, (8, 10)))
+    os.utime(first.folder / "index.json", (1, 1))
+    (root / "a" / "0.png").unlink()
+    newer = opened(root, stores)
+    assert stores_of(root, stores) == sorted([newer.folder, grey.folder])
+    assert stores_of(root / "a", stores) == []

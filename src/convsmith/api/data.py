@@ -4,12 +4,14 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from convsmith.data import SOURCES, Reading, find_root, is_source, load_source
+from convsmith.data import FILES, SOURCES, Reading, find_root, is_source, load_source
 from convsmith.data.augment import LEVELS
+from convsmith.data.cifar import verify_official
+from convsmith.data.files import stores_folder
 from convsmith.data.images import Say, Source
 from convsmith.data.listing import Problem
 from convsmith.data.pictures import augmented, grid, samples
-from convsmith.data.store import verify_store
+from convsmith.data.store import stores_of, verify_store
 from convsmith.errors import RecipeError, UserError, did_you_mean
 from convsmith.recipe.build import augmentation, read_source
 from convsmith.recipe.load import load_recipe
@@ -89,8 +91,14 @@ def find_source(name: str, root: Path, say: Say) -> tuple[Source, Recipe | None]
     if is_source(name):
         reading = Reading(on_bad_image="skip")
         return load_source(name, root, reading, say, online=True), None
+    recipe = find_recipe(name)
+    return read_source(recipe, root, say), recipe
+
+
+def find_recipe(name: str) -> Recipe:
+    """Return the recipe called ``name``, which may have been meant for a data set."""
     try:
-        recipe = load_recipe(name).recipe
+        return load_recipe(name).recipe
     except RecipeError as error:
         if len(error.mistakes) > 1 or error.mistakes[0].path != name:
             raise
@@ -99,7 +107,6 @@ def find_source(name: str, root: Path, say: Say) -> tuple[Source, Recipe | None]
         raise UserError(
             f"{name!r} is no data set{hint} and no preset or recipe file; data sets are: {known}"
         ) from error
-    return read_source(recipe, root, say), recipe
 
 
 def plain(name: str) -> str:
@@ -118,7 +125,8 @@ def verify_data(
 ) -> Verified:
     """Read every file of a data set again, and compare it with what was decoded from it.
 
-    Official files are checked by being read.
+    What is compared is, for every size and rule in use, the store that was opened last. CIFAR's
+    official files are compared with the published checksums, others are checked by being read.
 
     Args:
         name: a data set, or a preset or recipe file.
@@ -129,8 +137,22 @@ def verify_data(
         UserError: there is no such data set or recipe.
         DataError: official files are missing or broken.
     """
-    source, _ = find_source(name, find_root(data_root), say)
-    if source.store is None:
-        return Verified(count(source), ())
-    images, problems = verify_store(source.store)
-    return Verified(images, tuple(problems))
+    root = find_root(data_root)
+    named = name if is_source(name) else find_recipe(name).data.source
+    kind, _, path = named.partition(":")
+    if kind in FILES:  # before anything is decoded anew
+        listing = FILES[kind](Path(path).expanduser())
+        folders = stores_of(listing.root, stores_folder())
+        if folders:
+            return verified(folders, listing.problems)
+    source = load_source(named, root, Reading(on_bad_image="skip"), say, online=True)
+    if source.store is not None:
+        return verified([source.store], list(source.problems))
+    return Verified(count(source), tuple(verify_official(named, root)))
+
+
+def verified(stores: list[Path], problems: list[Problem]) -> Verified:
+    """Return what is wrong with stores and the files they came from, besides what is known."""
+    found = [verify_store(folder) for folder in stores]
+    every = [*problems, *(problem for _, more in found for problem in more)]
+    return Verified(max(images for images, _ in found), tuple(dict.fromkeys(every)))

@@ -1,6 +1,7 @@
 """CIFAR-10 and CIFAR-100 (Krizhevsky, 2009), from the official files or a folder of images."""
 
 import pickle
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,27 @@ import numpy
 import torch
 from torch import Tensor
 
+from convsmith.data.download import checksum
 from convsmith.data.files import Reading, files_source
 from convsmith.data.images import Images, Say, Source
-from convsmith.data.listing import list_folder
+from convsmith.data.listing import Problem, list_folder
 from convsmith.errors import DataError, DataNotFound
 
-__all__ = ["cifar10", "cifar100"]
+__all__ = ["cifar10", "cifar100", "verify_official"]
 
 SIDE = 32
+COUNTS = (50_000, 10_000)  # images to train and to test on, in both
+MD5 = {  # of the official files, as their publisher's reader checks them
+    "cifar-10-batches-py/data_batch_1": "c99cafc152244af753f735de768cd75f",
+    "cifar-10-batches-py/data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+    "cifar-10-batches-py/data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+    "cifar-10-batches-py/data_batch_4": "634d18415352ddfa80567beed471001a",
+    "cifar-10-batches-py/data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+    "cifar-10-batches-py/test_batch": "40351d587109b95175f43aff81a1287e",
+    "cifar-100-python/train": "16019d7e3df5f24257cddd939b257f8d",
+    "cifar-100-python/test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
+    "cifar-100-python/meta": "7973b15100ade9c7d40fb424638fde48",
+}
 CLASSES10 = (
     *("airplane", "automobile", "bird", "cat", "deer"),
     *("dog", "frog", "horse", "ship", "truck"),
@@ -33,7 +47,8 @@ def cifar10(root: Path, say: Say) -> Source:
     if official.is_dir():
         parts = [[f"data_batch_{n}" for n in range(1, 6)], ["test_batch"]]
         train, test = (read_batches(official, names, "labels", 10) for names in parts)
-        return Source("cifar10", CLASSES10, train, test, mirrored=True)
+        notes = notes_on("cifar10", train, test)
+        return Source("cifar10", CLASSES10, train, test, mirrored=True, notes=notes)
     return from_folder("cifar10", root, ["cifar10", "cifar-10", "CIFAR10"], 10, say)
 
 
@@ -51,8 +66,36 @@ def cifar100(root: Path, say: Say) -> Source:
         names = unpickle(official / "meta").get("fine_label_names")
         if not isinstance(names, list) or len(names) != 100:
             raise DataError(f"{official / 'meta'} does not name 100 classes")
-        return Source("cifar100", tuple(map(str, names)), train, test, mirrored=True)
+        notes = notes_on("cifar100", train, test)
+        return Source("cifar100", tuple(map(str, names)), train, test, mirrored=True, notes=notes)
     return from_folder("cifar100", root, ["cifar100", "cifar-100", "CIFAR100"], 100, say)
+
+
+def notes_on(name: str, train: Images, test: Images) -> tuple[str, ...]:
+    """Return what to say of a data set that is not all of the published one."""
+    counts = (len(train), len(test))
+    if counts == COUNTS:
+        return ()
+    found, published = (" and ".join(f"{n:,}" for n in each) for each in (counts, COUNTS))
+    return (f"{name} has {found} images here, the published one {published}: do not compare",)
+
+
+def verify_official(name: str, root: Path) -> list[Problem]:
+    """Return which of the official files are not the published ones; none if there is no such."""
+    folder = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}.get(name)
+    if folder is None or not (root / folder).is_dir():
+        return []
+    problems = []
+    for path, expected in MD5.items():
+        if path.startswith(f"{folder}/"):
+            try:
+                same = checksum(root / path) == expected
+            except OSError as error:
+                problems.append(Problem(path, f"cannot be read: {error.strerror}"))
+                continue
+            if not same:
+                problems.append(Problem(path, "is not the published file"))
+    return problems
 
 
 def from_folder(name: str, root: Path, folders: list[str], classes: int, say: Say) -> Source:
@@ -73,7 +116,8 @@ def from_folder(name: str, root: Path, folders: list[str], classes: int, say: Sa
     source = files_source(name, listing, reading, say, mirrored=True)
     if len(source.classes) != classes or source.test is None:
         raise DataError(f"{found} has {len(source.classes)} classes, {name} has {classes}")
-    return source
+    notes = notes_on(name, source.train, source.test)
+    return replace(source, notes=(*source.notes, *notes))
 
 
 def read_batches(folder: Path, names: list[str], key: str, classes: int) -> Images:

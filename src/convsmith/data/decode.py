@@ -3,6 +3,7 @@
 import os
 import stat
 import struct
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,7 +19,7 @@ from convsmith.errors import DataError
 
 __all__ = ["Resize", "decode", "decode_quietly", "quiet", "to_tensor", "upright"]
 
-LARGEST = 64_000_000  # pixels in memory at once; larger JPEG files are read at a half to an eighth
+LARGEST = 64_000_000  # pixels at once, in all threads; larger JPEG files are read at a fraction
 
 Resize = Literal["stretch", "crop", "pad"]
 
@@ -87,7 +88,32 @@ def decode_quietly(
                 raise DataError(
                     f"{name} has {opened.width}x{opened.height} pixels, too many to read"
                 )
-            return to_tensor(opened, channels, image_size, resize)
+            with ROOM.taking(opened.width * opened.height):
+                return to_tensor(opened, channels, image_size, resize)
+
+
+class Room:
+    """So many pixels may be decoded at once, by whatever number of threads. Final."""
+
+    def __init__(self, pixels: int) -> None:
+        self._free = self._all = pixels
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taking(self, pixels: int) -> Iterator[None]:
+        """Wait until there is room for ``pixels``, or nobody else, and take it."""
+        with self._changed:
+            self._changed.wait_for(lambda: pixels <= self._free or self._free == self._all)
+            self._free -= pixels
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += pixels
+                self._changed.notify_all()
+
+
+ROOM = Room(LARGEST)
 
 
 @contextmanager

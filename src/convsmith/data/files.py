@@ -1,11 +1,13 @@
 """A source made of image files: listed, decoded into a store, sorted into parts."""
 
 from collections import Counter
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
 from convsmith.cache import cache_folder
 from convsmith.data.decode import GREY, Resize, quiet
@@ -14,7 +16,7 @@ from convsmith.data.listing import Listing, Problem
 from convsmith.data.store import Rule, Store, open_store
 from convsmith.errors import DataError
 
-__all__ = ["Reading", "files_source"]
+__all__ = ["Reading", "files_source", "stores_folder"]
 
 SHOWN = 40  # problems listed in a message
 USUAL_SIZE = 128  # pixels, for files of many sizes
@@ -30,6 +32,11 @@ class Reading:
     on_bad_image: Literal["error", "skip"] = "error"
 
 
+def stores_folder() -> Path:
+    """Return where stores lie."""
+    return cache_folder() / "stores"
+
+
 def files_source(
     name: str, listing: Listing, reading: Reading, say: Say, *, mirrored: bool
 ) -> Source:
@@ -42,16 +49,18 @@ def files_source(
     size = reading.image_size or usual_size(sizes)
     rule = Rule(reading.channels or (1 if grey else 3), size, reading.resize)
     short = listing.root.absolute().name or "images"
-    store = open_store(listing, rule, cache_folder() / "stores", short, say)
+    store = open_store(listing, rule, stores_folder(), short, say)
     problems = [*listing.problems, *store.problems]
     left_out = describe(name, listing, problems, reading)
     notes = [left_out] if left_out else []
-    if reading.image_size is None and len(sizes) > 1:
+    if reading.image_size is None and set(sizes) != {size}:
+        kinds = "many sizes" if len(sizes) > 1 else "{}x{}".format(*next(iter(sizes), (0, 0)))
         notes.append(
-            f"the images are of many sizes; they are resized to {size[0]}x{size[1]} "
+            f"the images are of {kinds}; they are resized to {size[0]}x{size[1]} "
             f"({reading.resize}; data.image_size and data.resize change that)"
         )
-    return assemble(name, listing, store, tuple(notes), mirrored=mirrored)
+    source = assemble(name, listing, store, tuple(notes), mirrored=mirrored)
+    return replace(source, problems=tuple(problems))
 
 
 def look(listing: Listing) -> tuple[Counter[tuple[int, int]], bool]:
@@ -63,11 +72,19 @@ def look(listing: Listing) -> tuple[Counter[tuple[int, int]], bool]:
         for entry in listing.entries[::step]:
             try:
                 with Image.open(listing.root / entry.path) as image:
-                    sizes[image.height, image.width] += 1
+                    width, height = image.size[::-1] if on_its_side(image) else image.size
+                    sizes[height, width] += 1
                     grey = grey and image.mode in GREY
             except Exception:  # noqa: BLE001  # broken files raise anything; said later
                 continue
     return sizes, grey and bool(sizes)
+
+
+def on_its_side(image: Image.Image) -> bool:
+    """Return whether turning the image upright exchanges width and height."""
+    with suppress(Exception):  # broken EXIF raises anything, and is passed over in decoding too
+        return bool(image.getexif().get(ExifTags.Base.Orientation, 1) >= 5)
+    return False
 
 
 def usual_size(sizes: Counter[tuple[int, int]]) -> tuple[int, int]:

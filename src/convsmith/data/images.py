@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from convsmith.data.listing import Problem
+
 __all__ = ["Images", "Say", "Source"]
 
 Say = Callable[[str], None]
@@ -87,7 +89,7 @@ class Source:
     ``(N,)`` int64 then says which training images must stay together, such as those of one
     patient. ``mirrored`` says whether an image keeps its label when it is flipped left to right.
     ``notes`` is what the person should know of the data. ``store`` is the folder of the store that
-    the images lie in, if they come from files.
+    the images lie in, if they come from files, and ``problems`` what was left out of it.
     """
 
     name: str
@@ -98,4 +100,5 @@ class Source:
     validation: Images | None = None
     groups: Tensor | None = None
     notes: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
     store: Path | None = None

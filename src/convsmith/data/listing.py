@@ -90,13 +90,25 @@ def list_folder(root: Path) -> Listing:
             listing.problems.append(Problem(name, "is neither train, val nor test"))
         given = [(part, names[name]) for name, part in sorted(parts.items())]
     else:
+        if parts:
+            raise DataError(
+                f"{root} has {' and '.join(sorted(parts))} but no train: put the classes to train "
+                "on into train/, or rename it if it is a class"
+            )
         given = [("", root)]
     found: dict[str, set[str]] = defaultdict(set)
     empty: dict[str, list[str]] = defaultdict(list)
     for part, place in given:
+        places: dict[str, str] = {}
         for folder in folders_in(place, listing):
             before = len(listing.entries)
-            visited = {os.path.realpath(root), os.path.realpath(folder)}
+            real = os.path.realpath(folder)
+            other = places.setdefault(real, folder.name)
+            if Path(os.path.realpath(root)).is_relative_to(real) or other != folder.name:
+                what = "leads round in a circle" if other == folder.name else f"is {other} again"
+                listing.problems.append(Problem(relative(folder, root), f"is a link that {what}"))
+                continue
+            visited = {os.path.realpath(root), real}
             add_files(listing, folder, folder.name, part, visited)
             if len(listing.entries) > before:
                 found[folder.name].add(part)

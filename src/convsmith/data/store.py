@@ -6,9 +6,10 @@ Layout of a store, in the user's cache folder::
     ├── pixels.bin     uint8, (N, C, H, W), image after image
     └── index.json     rule, classes, files with size, time and checksum, and what was left out
 
-A store is used as long as every file has the size and time that it had, and the rule and this
-module's version are the same; otherwise it is made anew. It is written under another name and
-renamed, so it is whole or not there.
+A store belongs to a list of files with their sizes, times, labels and parts, to a rule and to this
+module's version: if one of them changes, another store is made. It is written under another name
+and renamed, so it is whole or not there, and never changed afterwards. One that nobody has opened
+for two months is removed when another is made.
 """
 
 import hashlib
@@ -16,8 +17,10 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
@@ -34,10 +37,11 @@ from convsmith.data.listing import Entry, Listing, Problem
 from convsmith.data.told import Told
 from convsmith.errors import DataError
 
-__all__ = ["Rule", "Store", "Stored", "open_store", "verify_store"]
+__all__ = ["Rule", "Store", "Stored", "open_store", "stores_of", "verify_store"]
 
 VERSION = 1
 PIXELS, INDEX = "pixels.bin", "index.json"
+UNUSED = 60 * 86_400  # seconds
 
 
 @dataclass(frozen=True)
@@ -98,13 +102,24 @@ def open_store(listing: Listing, rule: Rule, stores: Path, name: str, say: Say) 
     """
     root = str(listing.root.absolute())
     listed = checksum_of(listing)
-    key = hashlib.blake2b(repr((root, rule, VERSION)).encode(), digest_size=8).hexdigest()
+    key = hashlib.blake2b(repr((root, rule, VERSION, listed)).encode(), digest_size=8).hexdigest()
     folder = stores / f"{name}-{key}"
-    index = read_index(folder)
-    if index is None or index.listed != listed:
-        index = build(listing, rule, folder, listed, say)
+    index = read_index(folder) or build(listing, rule, folder, listed, say)
+    with suppress(OSError):  # a cache that may only be read
+        os.utime(folder / INDEX)
     shape = (len(index.images), rule.channels, *rule.image_size)
     return Store(folder, map_pixels(folder, shape), index.digest, index.images, index.problems)
+
+
+def stores_of(root: Path, stores: Path) -> list[Path]:
+    """Return the stores of what lies below ``root``, for each rule the one that was opened last."""
+    newest: dict[Rule, tuple[float, Path]] = {}
+    for path in stores.glob(f"*/{INDEX}"):
+        index = read_index(path.parent)
+        if index is not None and index.root == str(root.absolute()):
+            found = (path.stat().st_mtime, path.parent)
+            newest[index.rule] = max(found, newest.get(index.rule, found))
+    return sorted(folder for _, folder in newest.values())
 
 
 def verify_store(folder: Path) -> tuple[int, list[Problem]]:
@@ -176,9 +191,8 @@ def build(listing: Listing, rule: Rule, folder: Path, listed: str, say: Say) -> 
                 f"{needed / 2**30:.1f}: make room, name another cache folder in XDG_CACHE_HOME, or "
                 "set a smaller data.image_size"
             )
-        for left in folder.parent.glob(f".{folder.name}.*"):  # by a process that was killed
-            if left == draft or not running(left.suffix[1:]):
-                shutil.rmtree(left, ignore_errors=True)
+        clear(folder.parent)
+        shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir()
         index = write(listing, rule, draft, listed, say)
         shutil.rmtree(folder, ignore_errors=True)
@@ -192,6 +206,16 @@ def build(listing: Listing, rule: Rule, folder: Path, listed: str, say: Say) -> 
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return index
+
+
+def clear(stores: Path) -> None:
+    """Remove stores that are long unused, and what killed processes left of theirs."""
+    for left in stores.glob(".*.*"):
+        if not running(left.suffix[1:]):
+            shutil.rmtree(left, ignore_errors=True)
+    for index in stores.glob(f"*/{INDEX}"):
+        if time.time() - index.stat().st_mtime > UNUSED:
+            shutil.rmtree(index.parent, ignore_errors=True)
 
 
 def running(process: str) -> bool:
