@@ -61,6 +61,16 @@ def test_what_cannot_be_read_is_listed_and_the_rest_predicted(run, folder, tmp_p
     ]
 
 
+def test_what_is_hidden_or_nothing_is_not_predicted(run, folder):
+    before = len(predict(run, [folder]).predictions)
+    (folder / ".hidden").mkdir()
+    for name in ("._1.png", ".hidden/1.png"):
+        (folder / name).write_bytes(next(folder.glob("*-*.png")).read_bytes())
+    found = predict(run, [folder, ""])
+    assert len(found.predictions) == before
+    assert str(found.problems[-1]) == "'': is no name of a file"
+
+
 def test_nothing_to_predict_is_a_mistake(run, folder):
     with pytest.raises(DataError, match="is not there"):
         predict(run, [folder / "gone.png"])
@@ -94,6 +104,9 @@ def test_the_command_writes_tables_and_lists_what_failed(run, folder, tmp_path, 
     status, output = call("predict", run, folder, "--json")
     assert status == 0
     assert len(json.loads(output.out)["predictions"]) == 70
+    status, output = call("predict", run, folder, "--json", "--csv", tmp_path / "both.csv")
+    assert len(json.loads(output.out.splitlines()[-1])["predictions"]) == 70
+    assert len((tmp_path / "both.csv").read_text().splitlines()) == 71
     status, output = call("predict", run, folder, "--csv", "-")
     assert output.out.startswith("path,label,probability,problem\n")
     assert status == 0

@@ -401,3 +401,26 @@ def test_auto_precision_is_measured_before_step_0_and_never_again(monkeypatch, t
     done = resume(run)
     assert done.recipe.train.precision in ("fp32", "bf16")
     assert done.recipe.train.memory_format in ("contiguous", "channels_last")
+
+
+def test_a_page_that_cannot_be_made_costs_no_training(tmp_path, monkeypatch, capsys):
+    def broken(run):
+        raise ValueError("a bug of the page")
+
+    monkeypatch.setattr("convsmith.api.drive.write_report", broken)
+    run = convsmith.train("digits", epochs=1, runs=tmp_path, progress="lines")
+    assert run.finished
+    assert "the page could not be made, please report it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("outputs", [3, 12])
+def test_a_network_of_ones_own_that_does_not_fit_leaves_no_run(tmp_path, outputs):
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, outputs))
+    with pytest.raises(UserError, match=rf"must return \(2, 10\) logits .* \(2, {outputs}\)"):
+        convsmith.train("digits", model=net, runs=tmp_path, progress="none")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_kind_of_progress_is_said(tmp_path):
+    with pytest.raises(UserError, match="progress must be auto, bars, lines or none"):
+        convsmith.train("digits", runs=tmp_path, progress="loud")

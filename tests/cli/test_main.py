@@ -1,7 +1,9 @@
 """The command line: what it prints, how it ends, how fast it answers."""
 
 import json
+import os
 import resource
+import stat
 import subprocess
 import sys
 from statistics import median
@@ -216,3 +218,30 @@ def test_an_error_of_the_run_keeps_its_own_status(capsys, monkeypatch):
 
     monkeypatch.setattr("convsmith.cli.recipes.recipes", refuse)
     assert call(capsys, "recipes")[0] == 2
+
+
+@pytest.mark.parametrize("place", ["", "folder", "no/page.html", "pipe"])
+def test_a_comparison_replaces_nothing_but_files(capsys, tmp_path, monkeypatch, run, place):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    status, _, errors = call(capsys, "compare", run.path, run.path, "--out", place)
+    assert status == 2
+    assert errors.startswith("convsmith: --out: ")
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+def test_a_comparison_follows_a_link(capsys, tmp_path, run):
+    (tmp_path / "page.html").write_text("old")
+    (tmp_path / "link.html").symlink_to("page.html")
+    assert call(capsys, "compare", run.path, run.path, "--out", tmp_path / "link.html")[0] == 0
+    assert (tmp_path / "link.html").is_symlink()
+    assert "<html" in (tmp_path / "page.html").read_text()
+
+
+def test_a_terminal_that_cannot_show_a_letter_gets_it_spelt_out(tmp_path):
+    words = [sys.executable, "-m", "convsmith", "recipes"]
+    surroundings = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(words, capture_output=True, env=surroundings, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert rb"99.28 \xb1 0.09" in done.stdout

@@ -61,6 +61,24 @@ def test_a_folder_trains_and_its_network_knows_the_files(place):
     assert sum(",digit 7," in row for row in rows) > 0.9 * len(rows)
     done = command(place, "evaluate", "runs/run", "--json")
     assert json.loads(done.stdout.splitlines()[-1])["score"] == results["test"]
+    kept = json.loads((place / "runs" / "run" / "mistakes.json").read_text())["mistakes"]
+    assert kept
+    for mistake in kept:  # the file says what the picture shows
+        assert (place / "digits" / mistake["name"]).parent.name == mistake["label"]
+
+
+def test_data_that_changed_is_not_evaluated_in_silence(place):
+    done = command(place, "train", "my.yaml", "--name", "changed", "--epochs", "1")
+    assert done.returncode == 0, done.stderr
+    path = next((place / "digits" / "digit 5").iterdir())
+    content = path.read_bytes()
+    path.unlink()
+    try:
+        done = command(place, "evaluate", "changed")
+        assert done.returncode == 2
+        assert "the training images are not those that it was trained on" in done.stderr
+    finally:
+        path.write_bytes(content)
 
 
 def test_a_run_goes_on_from_another_folder(place, monkeypatch, tmp_path):

@@ -1,10 +1,13 @@
 """Networks of torchvision and timm: by name, with a new head, and their weights from files."""
 
+import random
+from contextlib import suppress
+
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
-from torchvision.models import resnet18
+from torchvision.models import resnet18, resnet34
 
 from convsmith.errors import ModelError
 from convsmith.models import MODELS
@@ -147,3 +150,52 @@ def test_the_head_is_the_last_layer():
     assert head_of(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Linear(3, 4), nn.ReLU())) == "2"
     with pytest.raises(ModelError, match="no layer"):
         head_of(nn.Sequential(nn.ReLU()))
+    two = MODELS["timm"](3, 3, (224, 224), architecture="deit_tiny_distilled_patch16_224")
+    with pytest.raises(ModelError, match="several heads"):
+        head_of(two)
+
+
+def test_files_of_random_bytes_are_said_and_not_blamed_for_code(tmp_path):
+    draw = random.Random(0)
+    for _ in range(50):
+        (tmp_path / "w.pth").write_bytes(draw.randbytes(300))
+        with pytest.raises(ModelError, match=r"w\.pth cannot be read as weights"):
+            read_weights_file(tmp_path / "w.pth")
+
+
+def test_a_damaged_file_is_read_or_said(tmp_path):
+    torch.save({"a": torch.ones(100)}, tmp_path / "w.pth")
+    whole, draw = (tmp_path / "w.pth").read_bytes(), random.Random(0)
+    read = 0
+    for at in range(0, 400, 2):
+        (tmp_path / "w.pth").write_bytes(whole[:at] + draw.randbytes(3) + whole[at + 3 :])
+        with suppress(ModelError):
+            read_weights_file(tmp_path / "w.pth")
+            read += 1
+    assert read < 150
+
+
+@pytest.mark.parametrize("change", ["int", "meta"])
+def test_tensors_without_numbers_that_fit_are_refused(theirs, change):
+    tensors = {
+        name: each.int() if change == "int" else each.to("meta")
+        for name, each in theirs.state_dict().items()
+    }
+    model = MODELS["torchvision"](3, 3, (32, 32), architecture="resnet18")
+    said = "int32" if change == "int" else "without values"
+    with pytest.raises(ModelError, match=rf"should be .* float32 and is .*{said}"):
+        load_backbone(model, tensors, "w.safetensors")
+
+
+def test_what_is_left_over_is_told():
+    larger = resnet34()
+    model = MODELS["torchvision"](3, 3, (32, 32), architecture="resnet18")
+    left = load_backbone(model, larger.state_dict(), "resnet34.pth")
+    assert len(left) == len(larger.state_dict()) - len(model.state_dict())
+    assert left[0].startswith("layer1.2.")
+    assert load_backbone(model, resnet18().state_dict(), "resnet18.pth") == []
+
+
+def test_a_network_that_cannot_be_built_for_a_size_is_said():
+    with pytest.raises(ModelError, match=r"vit_b_16 cannot be built for images of 20x20: Input"):
+        MODELS["torchvision"](3, 3, (20, 20), architecture="vit_b_16")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from convsmith.api.progress import Outlook, Pace, Progress
 from convsmith.api.signals import StopRequest, stop_requests
-from convsmith.errors import CheckpointError, Interrupted, NonFiniteError
+from convsmith.errors import CheckpointError, Interrupted, NonFiniteError, WriteError
 from convsmith.recipe.build import keeps_best
 from convsmith.recipe.schema import Recipe
 from convsmith.reporting.report import write_report
@@ -81,7 +81,7 @@ def drive(session: Session) -> None:
         if session.saved != (state.step, state.epoch):
             checkpoint(session)
     except (Interrupted, NonFiniteError):
-        write_report(session.run)
+        write_page(session)
         raise
     finally:
         session.progress.end()
@@ -188,8 +188,22 @@ def keep_page(session: Session) -> None:
     """Write the run's page, at most once a minute."""
     now = time.perf_counter()
     if session.shown_at is None or now - session.shown_at > PAGE_EVERY:
-        write_report(session.run)
+        write_page(session)
         session.shown_at = now
+
+
+def write_page(session: Session) -> None:
+    """Write the run's page; a mistake of ours in it must not cost anybody a training.
+
+    Raises:
+        WriteError: the disk is full.
+    """
+    try:
+        write_report(session.run)
+    except WriteError:
+        raise
+    except Exception as error:  # noqa: BLE001
+        session.say(f"the page could not be made, please report it: {error!r}")
 
 
 def due_within_epoch(session: Session) -> bool:

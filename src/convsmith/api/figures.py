@@ -50,6 +50,7 @@ def write_outcome(run: RunFolder, parts: Parts, test: Evaluation) -> None:
             "guess": classes[int(test.guesses[index])],
             "probability": round(float(test.confidences[index]), 6),
             "index": index,
+            "name": parts.test.file(index),
         }
         for number, index in enumerate(worst.tolist())
     ]

@@ -9,10 +9,9 @@ from statistics import median
 from safetensors.torch import save_file
 from torch import Tensor
 
-from convsmith.api.drive import Session
+from convsmith.api.drive import Session, write_page
 from convsmith.api.figures import write_outcome
 from convsmith.recipe.build import Parts, eval_batches
-from convsmith.reporting.report import write_report
 from convsmith.runs.folder import to_json, write_atomically
 from convsmith.runs.model_card import ModelCard
 from convsmith.runs.results import PerClass, Results, Score
@@ -70,7 +69,7 @@ def finish(session: Session, parts: Parts, card: ModelCard) -> Results:
     )
     write_outcome(run, parts, test)
     write_atomically(run.results, to_json(asdict(results)))
-    write_report(run)
+    write_page(session)
     return results
 
 

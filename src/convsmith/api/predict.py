@@ -63,7 +63,7 @@ def predict(
     if waiting:
         predictions += guesses(model, names, waiting, top)
     if not predictions:
-        raise DataError("\n".join(str(each).replace(": ", " ", 1) for each in problems))
+        raise DataError("\n".join(f"{each.path} {each.reason}" for each in problems))
     return Predictions(tuple(predictions), tuple(problems))
 
 
@@ -79,9 +79,15 @@ def files_of(images: Sequence[str | os.PathLike[str]], problems: list[Problem]) 
             continue
         inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in EXTENSIONS)
         inside = [p for p in inside if p.is_file() or p.is_symlink()]
+        inside = [p for p in inside if not hidden(p.relative_to(path))]
         if not inside:
             problems.append(Problem(os.fspath(given), "is a folder with no image in it"))
         yield from map(str, inside)
+
+
+def hidden(path: Path) -> bool:
+    """Return whether a file or a folder above it is hidden, as training passes over it too."""
+    return any(part.startswith(".") for part in path.parts)
 
 
 def guesses(model: Model, names: list[str], images: list[Tensor], top: int) -> list[Prediction]:

@@ -42,9 +42,9 @@ def command(
         with Path(csv_path).open("w", encoding="utf-8", newline="") as file:
             write_csv(found, file)
         print(f"{len(found.predictions):,} images: {csv_path}")
-    elif as_json:
+    if as_json:
         print_json(found)
-    else:
+    elif csv_path is None:
         for prediction in found.predictions:
             print(prediction.image)
             width = max(len(guess.label) for guess in prediction.guesses)

@@ -128,6 +128,7 @@ def assemble(
     if len(classes) < 2:
         raise DataError(f"{name}: fewer than two classes have an image that can be read")
     number = {label: index for index, label in enumerate(classes)}
+    files = tuple(each.entry.path for each in store.images)
 
     def part(*parts: str) -> Images | None:
         rows = [
@@ -138,7 +139,7 @@ def assemble(
         if not rows:
             return None
         labels = torch.tensor([number[store.images[row].entry.label] for row in rows])
-        return Images(store.pixels, labels, torch.tensor(rows), store.digest)
+        return Images(store.pixels, labels, torch.tensor(rows), store.digest, files)
 
     train = part("", "train")
     assert train is not None

@@ -22,13 +22,15 @@ class Images:
 
     ``pixels`` is ``(M, C, H, W)`` uint8; points (moons, circles) are ``(M, 2, 1, 1)`` float32.
     ``labels`` is ``(N,)`` int64, and ``rows`` ``(N,)`` says which of ``pixels`` they belong to;
-    None is all of them in order, N = M. ``digest`` is a checksum of ``pixels`` if it is known.
+    None is all of them in order, N = M. ``digest`` is a checksum of ``pixels`` if it is known;
+    ``files`` names the files of all ``M`` if they come from files.
     """
 
     pixels: Tensor
     labels: Tensor
     rows: Tensor | None = None
     digest: str | None = None
+    files: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -57,7 +59,13 @@ class Images:
     def select(self, indices: Tensor) -> "Images":
         """Return some of the images; the pixels are shared, not copied."""
         rows = indices if self.rows is None else self.rows[indices]
-        return Images(self.pixels, self.labels[indices], rows, self.digest)
+        return Images(self.pixels, self.labels[indices], rows, self.digest, self.files)
+
+    def file(self, index: int) -> str | None:
+        """Return the name of the file that an image comes from, if it does."""
+        if self.files is None:
+            return None
+        return self.files[index if self.rows is None else int(self.rows[index])]
 
     def to(self, device: torch.device) -> "Images":
         """Return the images on ``device``; there, only their own rows."""

@@ -30,15 +30,15 @@ def read_weights_file(path: Path) -> dict[str, Tensor]:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ModelError(f"there is no file {path} with weights") from None
-    except (OSError, SafetensorError, RuntimeError, EOFError, ValueError, LookupError) as error:
+    except Exception as error:  # damaged files raise anything
+        if isinstance(error, pickle.UnpicklingError) and "nsupported global" in str(error):
+            raise ModelError(
+                f"{path} holds more than tensors and is not read, since that could run code; save "
+                "its state_dict alone, best with safetensors"
+            ) from error
         told = isinstance(error, OSError | SafetensorError) and str(error).splitlines()
         reason = told[0][:150] if told else "it is damaged or something else"
         raise ModelError(f"{path} cannot be read as weights: {reason}") from error
-    except pickle.UnpicklingError as error:
-        raise ModelError(
-            f"{path} holds more than tensors and is not read, since that could run code; save its "
-            "state_dict alone, best with safetensors"
-        ) from error
     return state_dict_in(loaded, path)
 
 
@@ -62,10 +62,16 @@ def head_of(model: nn.Module) -> str:
     """Return the name of a classifier's last layer.
 
     Raises:
-        ModelError: it has neither a linear layer nor a convolution.
+        ModelError: it has neither a linear layer nor a convolution, or several heads.
     """
-    last = ""
-    for name, module in model.named_modules():
+    modules: dict[str, nn.Module] = dict(model.named_modules())
+    said = getattr(model, "get_classifier", lambda: None)()  # of timm's networks
+    if isinstance(said, tuple | list):
+        raise ModelError("the network has several heads; take one without distillation")
+    last = next((name for name, module in modules.items() if module is said), "")
+    if last:
+        return last
+    for name, module in modules.items():
         if isinstance(module, nn.Linear | nn.Conv2d):
             last = name
     if not last:

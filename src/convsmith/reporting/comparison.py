@@ -148,7 +148,11 @@ def compare(runs: Sequence[RunFolder], histories: Sequence[History]) -> list[Com
     figures = [figures_of(run, history) for run, history in zip(overviews, histories, strict=True)]
     names = distinct_names([run.path for run in runs])
     recipes = differing([flatten(run.recipe) for run in overviews])
-    best = best_values(figures)
+    over = [
+        own if run.results else own | {"seconds": None}
+        for run, own in zip(overviews, figures, strict=True)
+    ]
+    best = best_values(over)
     return [
         ComparedRun(
             name=name,
@@ -157,10 +161,12 @@ def compare(runs: Sequence[RunFolder], histories: Sequence[History]) -> list[Com
             data=run.data,
             network=run.network,
             figures=own,
-            best=tuple(key for key, value in best.items() if own[key] == value),
+            best=tuple(key for key, value in best.items() if rated[key] == value),
             recipe=recipe,
         )
-        for name, run, own, recipe in zip(names, overviews, figures, recipes, strict=True)
+        for name, run, own, rated, recipe in zip(
+            names, overviews, figures, over, recipes, strict=True
+        )
     ]
 
 
