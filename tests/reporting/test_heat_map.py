@@ -37,7 +37,7 @@ def test_mistakes_are_darker_the_larger_their_share_of_the_class():
     assert len(shades) == 3
     assert sorted(shades.values())[0] < 0.3
     assert sorted(shades.values())[1:] == [1.0, 1.0]
-    assert "darkest at 50.00%" in page.text
+    assert "strongest at 50.00%" in page.text
 
 
 @pytest.mark.parametrize(

@@ -299,3 +299,18 @@ def test_a_folder_whose_name_is_no_text_has_a_page(tmp_path):
     run = make_run(tmp_path, "run")
     odd = run.path.rename(tmp_path / os.fsdecode(b"odd-\xff"))
     assert "odd-?" in report(type(run).open(odd)).text
+
+
+def test_the_command_that_reproduces_a_run_has_what_was_said_beside_its_recipe(tmp_path):
+    run = make_run(
+        tmp_path, "mine", RECIPE.replace("source: digits", "source: own"), finished=False
+    )
+    kept = json.loads(run.environment.read_text())
+    said = {"start_from": "/runs/first one", "data_root": "/data"}
+    run.environment.write_text(json.dumps(kept | said))
+    text = report(run).text
+    assert "--name mine-again --from '/runs/first one' --data-root /data" in text
+    assert f"--resume {run.path} --data-root /data" in text
+    assert "The data are your own" in text
+    run.environment.write_text(json.dumps(kept))
+    assert "--from" not in report(run).text

@@ -10,12 +10,12 @@ CPU = torch.device("cpu")
 
 
 def test_nothing_differs_from_itself_after_json():
-    now = describe(CPU, "abc", "seed: 0", "convsmith train digits")
+    now = describe(CPU, "abc", "seed: 0")
     assert differences(json.loads(json.dumps(now)), now) == []
 
 
 def test_each_thing_that_changed_is_named():
-    now = describe(CPU, "abc", "seed: 0", None)
+    now = describe(CPU, "abc", "seed: 0")
     for key in now["exact"]:
         stored = json.loads(json.dumps(now))
         stored["exact"][key] = "other"
@@ -25,5 +25,5 @@ def test_each_thing_that_changed_is_named():
 
 
 def test_what_only_informs_may_change():
-    now = describe(CPU, "abc", "seed: 0", None)
+    now = describe(CPU, "abc", "seed: 0")
     assert differences(now | {"started": "", "cores": 64, "command": "x"}, now) == []

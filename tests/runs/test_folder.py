@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -85,3 +86,23 @@ def test_the_folder_of_runs_comes_from_the_option_then_the_environment(monkeypat
     assert find_runs_folder() == tmp_path / "env"
     monkeypatch.delenv("CONVSMITH_RUNS")
     assert str(find_runs_folder()) == "runs"
+
+
+def test_who_is_only_looking_is_waited_for(tmp_path):
+    run = RunFolder.create(tmp_path, "run", "", {}, "run")
+    held, over = threading.Event(), threading.Event()
+
+    def look():
+        with run.locked():
+            held.set()
+            over.wait(5)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    held.wait(5)
+    with pytest.raises(RunError, match="in use"), run.locked(patience=0.05):
+        pass
+    threading.Timer(0.1, over.set).start()
+    with run.locked(patience=5):
+        assert over.is_set()
+    looking.join()

@@ -182,22 +182,23 @@ def start_run(
         recipe, source, parts, device, lambda: copy.deepcopy(model), free_memory(device)
     )
     say_notes(places.shown, resolution)
-    command = (
-        shlex.join(["convsmith", *sys.argv[1:]]) if sys.argv[0].endswith("convsmith") else None
-    )
     recipe_text = to_yaml(resolved)
-    environment = describe(device, parts.digest(), recipe_text, command)
+    environment = describe(device, parts.digest(), recipe_text) | {
+        "command": command_line(),
+        "start_from": None if start_from is None else str(open_run(start_from, places.runs).path),
+        "data_root": None if places.data_root is None else os.fspath(places.data_root),
+    }
     folder = RunFolder.create(
         find_runs_folder(places.runs), names[0], recipe_text, environment, names[1]
     )
-    with folder.locked():
+    with folder.locked(patience=1.0):
         return run_session(Run(folder), resolved, (source, parts, model), device, own, places)
 
 
 def resume_run(path: PathLike, own: Own, places: Places, *, inexact: bool) -> Run:
     """Go on where a run stopped, bit for bit; a finished run is returned as it is."""
     run = open_run(path, places.runs)
-    with run.folder.locked():
+    with run.folder.locked(patience=1.0):
         recipe = run.recipe
         if run.finished:
             try:
@@ -214,7 +215,7 @@ def resume_run(path: PathLike, own: Own, places: Places, *, inexact: bool) -> Ru
         keep_freed_memory()
         source, parts, model = assemble(recipe, own, places)
         set_up(device, recipe)
-        changed = differences(stored, describe(device, parts.digest(), to_yaml(recipe), None))
+        changed = differences(stored, describe(device, parts.digest(), to_yaml(recipe)))
         if changed and not inexact:
             raise ResumeError(
                 f"{run.path} cannot go on bit for bit here: {'; '.join(changed)} "
@@ -299,6 +300,16 @@ def free_memory(device: torch.device) -> int | None:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return memory().available
+
+
+def command_line() -> str | None:
+    """Return what was typed, if it was convsmith's own command."""
+    program = Path(sys.argv[0])
+    own = program.stem == "convsmith" or (program.parent.name, program.name) == (
+        "convsmith",
+        "__main__.py",
+    )
+    return shlex.join(["convsmith", *sys.argv[1:]]) if own else None
 
 
 def resume_command(run: Run, places: Places) -> str:

@@ -15,6 +15,8 @@ __all__ = ["MOST_CLASSES", "heat_map"]
 
 MOST_CLASSES = 200  # more are no longer seen
 LABELLED = 25  # with more, names are shown under the pointer only
+# Shades from which a number is read more easily in the other colour: on dark pages, on light ones.
+DEEP, DEEPEST = 0.57, {"right": 0.77, "wrong": 0.92}
 COUNTED = 12  # with more, counts are shown under the pointer only
 LONGEST_LABEL = 14
 LEVELS = 12
@@ -148,7 +150,7 @@ def draw_counts(grid: Grid, matrix: Sequence[Sequence[int]], worst: float) -> li
         Markup(
             '<text class="count{}" x="{:.1f}" y="{:.1f}" dy=".35em" text-anchor="middle">{}</text>'
         ).format(
-            " on-dark" if shade(matrix, true, guess, worst) > 0.55 else "",
+            depth(shade(matrix, true, guess, worst), "right" if true == guess else "wrong"),
             grid.left + guess * grid.cell + middle,
             grid.top + true * grid.cell + middle,
             images,
@@ -157,6 +159,13 @@ def draw_counts(grid: Grid, matrix: Sequence[Sequence[int]], worst: float) -> li
         for guess, images in enumerate(row)
         if images
     ]
+
+
+def depth(shaded: float, kind: str) -> str:
+    """Return the classes of a number on a cell of that shade."""
+    if shaded > DEEPEST[kind]:
+        return " deep deepest"
+    return " deep" if shaded > DEEP else ""
 
 
 def draw_labels(grid: Grid, classes: Sequence[str]) -> list[Markup]:
@@ -204,7 +213,7 @@ def draw_cursor(grid: Grid) -> Markup:
 def key(worst: float) -> Markup:
     """Return what the two colours mean."""
     wrong = (
-        Markup('<li><span class="swatch wrong"></span>wrong, darkest at {}</li>').format(
+        Markup('<li><span class="swatch wrong"></span>wrong, strongest at {}</li>').format(
             percent(worst)
         )
         if worst

@@ -35,6 +35,7 @@ class Overview:
     environment: Mapping[str, Any]
     classes: int | None
     own_network: bool
+    own_data: bool
     problems: tuple[str, ...]
 
     @property
@@ -92,6 +93,7 @@ def read_overview(run: RunFolder) -> Overview:
         environment=environment,
         classes=len(names) if isinstance(names, list) else None,
         own_network="name" in card and card["name"] is None,
+        own_data=mapping(recipe.get("data")).get("source") == "own",
         problems=tuple(problems),
     )
 

@@ -117,7 +117,7 @@ def read_page(run: RunFolder) -> ReportPage:
         matrix=due(read_matrix(run), over),
         mistakes=due(read_mistakes(run), over),
         sheets=due(read_sheets(run), over),
-        resume=shlex.join(["convsmith", "train", "--resume", str(run.path)]),
+        resume=shlex.join(["convsmith", "train", "--resume", str(run.path), *data_root(overview)]),
         again=again(run, overview),
         surroundings=surroundings(overview),
     )
@@ -163,8 +163,17 @@ def read_sheets(run: RunFolder) -> tuple[Sheet, ...] | Absent:
 
 def again(run: RunFolder, overview: Overview) -> str:
     """Return what to type to train the same once more."""
-    name = f"{overview.name}-again"
-    return shlex.join(["convsmith", "train", str(run.recipe), "--name", name])
+    words = ["convsmith", "train", str(run.recipe), "--name", f"{overview.name}-again"]
+    start_from = overview.environment.get("start_from")
+    if isinstance(start_from, str):
+        words += ["--from", start_from]
+    return shlex.join([*words, *data_root(overview)])
+
+
+def data_root(run: Overview) -> list[str]:
+    """Return the option that says where data sets lie, if it was given."""
+    given = run.environment.get("data_root")
+    return ["--data-root", given] if isinstance(given, str) else []
 
 
 def surroundings(run: Overview) -> tuple[tuple[str, str], ...]:

@@ -35,9 +35,7 @@ LABELS = {
 }
 
 
-def describe(
-    device: torch.device, data_digest: str, recipe: str, command: str | None
-) -> dict[str, Any]:
+def describe(device: torch.device, data_digest: str, recipe: str) -> dict[str, Any]:
     """Return the environment of a run that starts now on ``device``."""
     return {
         "exact": {
@@ -58,7 +56,6 @@ def describe(
         "platform": platform.platform(),
         "cores": os.cpu_count(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": command,
     }
 
 

@@ -24,6 +24,7 @@ import re
 import shlex
 import shutil
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -125,15 +126,21 @@ class RunFolder:
         return cls(found)
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, patience: float = 0.0) -> Iterator[None]:
         """Hold the run for this process; the system lets go of it when the process ends.
+
+        Args:
+            patience: seconds to wait for another process, which may only be looking.
 
         Raises:
             RunError: another process holds it.
         """
         with (self.path / "run.lock").open("a+") as file:
-            if not try_lock(file):
-                raise RunError(f"{self.path} is in use by another process")
+            until = time.monotonic() + patience
+            while not try_lock(file):
+                if time.monotonic() >= until:
+                    raise RunError(f"{self.path} is in use by another process")
+                time.sleep(0.02)
             try:
                 yield
             finally:
