@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from convsmith.api.data import verify_data
 from convsmith.data import load_source
 from convsmith.data.decode import decode
 from convsmith.data.files import Reading
@@ -128,6 +129,7 @@ def test_groups_are_numbered_and_lone_images_are_their_own(root):
 BOMB = """
 import sys
 import torch
+from convsmith.api.data import verify_data
 from convsmith.data import load_source
 from convsmith.data.files import Reading
 from convsmith.training.memory import peak_bytes
@@ -223,3 +225,25 @@ def zoo(root):
     (root / "a" / "folder.png").mkdir()
     spoil("notes.txt", b"x")
     return [*sound, "x.png"], list(broken)
+
+
+def test_a_class_that_can_only_be_tested_is_listed(tmp_path):
+    for name in ("train/a/1.png", "train/b/1.png", "test/a/1.png", "test/c/1.png", "test/c/2.png"):
+        picture(tmp_path / "parts" / name)
+    (tmp_path / "parts" / "train" / "c").mkdir()
+    (tmp_path / "parts" / "train" / "c" / "1.png").write_bytes(b"broken")
+    source = load(tmp_path / "parts", on_bad_image="skip")
+    assert source.classes == ("a", "b")
+    assert len(source.test) == 1
+    assert [str(problem) for problem in source.problems] == [
+        "train/c/1.png: is not an image that can be read",
+        "c: has no image to train on; its 2 others cannot be used",
+    ]
+
+
+def test_what_a_message_leaves_out_is_listed_elsewhere(root):
+    for number in range(50):
+        (root / "cat" / f"bad{number}.png").write_bytes(b"broken")
+    with pytest.raises(DataError, match="and 10 more, which `convsmith data verify` lists"):
+        load(root)
+    assert len(verify_data(f"folder:{root}").problems) == 50

@@ -128,6 +128,13 @@ def test_broken_files_stop_the_command_with_all_of_them_or_are_left_out(place):
         done = command(place, "train", "my.yaml", "--epochs", "1", *skip)
         assert done.returncode == 0, done.stderr
         assert "2 files or folders left out" in done.stderr
+        run = Path(done.stdout.rpartition("run: ")[2].strip())
+        assert sorted(json.loads((place / run / "environment.json").read_text())["left_out"]) == [
+            "digit 3/bad.png: is not an image that can be read",
+            "digit 4/empty.jpg: is empty",
+        ]
+        page = (place / run / "report.html").read_text()
+        assert "2 files or folders, which environment.json lists" in page
     finally:
         bad.unlink()
         (place / "digits" / "digit 4" / "empty.jpg").unlink()

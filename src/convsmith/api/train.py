@@ -187,6 +187,7 @@ def start_run(
         "command": command_line(),
         "start_from": None if start_from is None else str(open_run(start_from, places.runs).path),
         "data_root": None if places.data_root is None else os.fspath(places.data_root),
+        "left_out": [str(problem) for problem in source.problems],
     }
     folder = RunFolder.create(
         find_runs_folder(places.runs), names[0], recipe_text, environment, names[1]

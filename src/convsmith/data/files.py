@@ -50,7 +50,7 @@ def files_source(
     rule = Rule(reading.channels or (1 if grey else 3), size, reading.resize)
     short = listing.root.absolute().name or "images"
     store = open_store(listing, rule, stores_folder(), short, say)
-    problems = [*listing.problems, *store.problems]
+    problems = [*listing.problems, *store.problems, *unlearnt(listing, store)]
     left_out = describe(name, listing, problems, reading)
     notes = [left_out] if left_out else []
     if reading.image_size is None and set(sizes) != {size}:
@@ -96,6 +96,17 @@ def usual_size(sizes: Counter[tuple[int, int]]) -> tuple[int, int]:
     return USUAL_SIZE, USUAL_SIZE
 
 
+def unlearnt(listing: Listing, store: Store) -> list[Problem]:
+    """Return the classes of which no image to train on can be read, though others can."""
+    usable = Counter(each.entry.label for each in store.images)
+    present = {each.entry.label for each in store.images if each.entry.part in ("", "train")}
+    return [
+        Problem(name, f"has no image to train on; its {usable[name]} others cannot be used")
+        for name in listing.classes
+        if name not in present and usable[name]
+    ]
+
+
 def describe(name: str, listing: Listing, problems: list[Problem], reading: Reading) -> str:
     """Return what is left out, in words; empty if nothing is.
 
@@ -104,7 +115,7 @@ def describe(name: str, listing: Listing, problems: list[Problem], reading: Read
     """
     lines = [f"  {problem}" for problem in problems[:SHOWN]]
     if len(problems) > SHOWN:
-        lines.append(f"  and {len(problems) - SHOWN:,} more")
+        lines.append(f"  and {len(problems) - SHOWN:,} more, which `convsmith data verify` lists")
     count = f"{len(problems):,} {'file' if len(problems) == 1 else 'files or folders'}"
     if problems and reading.on_bad_image == "error":
         way = "mend or remove them, or leave them out with --set data.on_bad_image=skip"

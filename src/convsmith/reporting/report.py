@@ -183,4 +183,8 @@ def surroundings(run: Overview) -> tuple[tuple[str, str], ...]:
     system = [
         (key, run.environment[key]) for key in ("python", "platform") if key in run.environment
     ]
+    left_out = run.environment.get("left_out")
+    if isinstance(left_out, list) and left_out:
+        words = f"{len(left_out):,} files or folders, which environment.json lists"
+        system.append(("left out of the data", words))
     return tuple((label, plain_text(value)) for label, value in found + system)
