@@ -109,3 +109,11 @@ def test_what_is_made_smaller_is_said_and_sizes_are_those_of_upright_images(root
     assert found.image_size == (128, 128)
     size = "400x640" if orientation == 1 else "640x400"
     assert found.notes[0].startswith(f"the images are of {size}; they are resized to 128x128")
+
+
+def test_a_preset_is_shown_on_ones_own_photographs_as_its_weights_expect_them(root, tmp_path):
+    (root / "cat" / "0.jpg").unlink()
+    found = show_data("finetune", data="folder:pets", sets=["data.test=0.3"])
+    assert found.image_size == (224, 224)
+    with pytest.raises(UserError, match="--data and --set change a preset"):
+        show_data("digits", data="folder:pets")

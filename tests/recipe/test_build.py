@@ -105,3 +105,13 @@ def test_levels_may_have_a_meaning_of_their_own():
     assert augmentation(recipe("data.augment=light", own), source()).flip == 0.5
     with pytest.raises(UserError, match="100 pixels of padding on images of 8x8"):
         augmentation(recipe("data.augment={crop: 100}"), source())
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_levels_flip_what_the_data_or_the_recipe_says(known):
+    given = source(mirrored=known)
+    flips = [
+        augmentation(recipe("data.augment=light", *more), given).flip
+        for more in ((), ("data.mirrored=true",), ("data.mirrored=false",))
+    ]
+    assert flips == [0.5 if known else 0.0, 0.5, 0.0]

@@ -1,9 +1,11 @@
 """Look at a data set: a picture of it and of its augmentations, and whether its files are whole."""
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from convsmith.api.transfer import with_preprocessing
 from convsmith.data import FILES, SOURCES, Reading, find_root, is_source, load_source
 from convsmith.data.augment import LEVELS
 from convsmith.data.cifar import verify_official
@@ -46,6 +48,8 @@ def show_data(
     name: str,
     out: PathLike | None = None,
     *,
+    data: str | None = None,
+    sets: Sequence[str] = (),
     data_root: PathLike | None = None,
     seed: int = 0,
     say: Say = lambda text: None,
@@ -56,6 +60,8 @@ def show_data(
         name: a data set (then every level is shown), or a preset or recipe file (then what it does
             to its training images, several times).
         out: where the picture goes; by default ``NAME.png`` in the working folder.
+        data: a recipe's data, where it is not its own.
+        sets: ``path=value`` strings that change the recipe.
         data_root: where data sets lie.
         seed: which samples are shown.
         say: told how far a long reading is.
@@ -63,7 +69,8 @@ def show_data(
     Raises:
         UserError: there is no such data set or recipe, or it holds points.
     """
-    source, recipe = find_source(name, find_root(data_root), say)
+    given = {} if data is None else {"data": data}
+    source, recipe = find_source(name, given, sets, find_root(data_root), say)
     if recipe is None:
         chosen = [(level, make(source)) for level, make in LEVELS.items() if level != "none"]
         seeds = [seed] * len(chosen)
@@ -86,19 +93,23 @@ def show_data(
     return Picture(path, count(source), len(source.classes), source.train.image_size, source.notes)
 
 
-def find_source(name: str, root: Path, say: Say) -> tuple[Source, Recipe | None]:
+def find_source(
+    name: str, given: Mapping[str, str], sets: Sequence[str], root: Path, say: Say
+) -> tuple[Source, Recipe | None]:
     """Return the data set called ``name``, or that of the recipe called so, and the recipe."""
     if is_source(name):
+        if given or sets:
+            raise UserError(f"{name} is a data set; --data and --set change a preset or recipe")
         reading = Reading(on_bad_image="skip")
         return load_source(name, root, reading, say, online=True), None
-    recipe = find_recipe(name)
+    recipe, _ = with_preprocessing(find_recipe(name, given, sets), None)
     return read_source(recipe, root, say), recipe
 
 
-def find_recipe(name: str) -> Recipe:
+def find_recipe(name: str, given: Mapping[str, str], sets: Sequence[str]) -> Recipe:
     """Return the recipe called ``name``, which may have been meant for a data set."""
     try:
-        return load_recipe(name).recipe
+        return load_recipe(name, flags=given, sets=sets).recipe
     except RecipeError as error:
         if len(error.mistakes) > 1 or error.mistakes[0].path != name:
             raise
@@ -138,7 +149,7 @@ def verify_data(
         DataError: official files are missing or broken.
     """
     root = find_root(data_root)
-    named = name if is_source(name) else find_recipe(name).data.source
+    named = name if is_source(name) else find_recipe(name, {}, ()).data.source
     kind, _, path = named.partition(":")
     if kind in FILES:  # before anything is decoded anew
         listing = FILES[kind](Path(path).expanduser())

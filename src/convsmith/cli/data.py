@@ -18,10 +18,22 @@ def command() -> None:
 @command.command("show")
 @click.argument("name")
 @click.option("--out", metavar="FILE", help="Where the picture goes.  [NAME.png]")
+@click.option("--data", help="A recipe's data, where it is not its own.")
+@click.option(
+    "--set", "sets", multiple=True, metavar="PATH=VALUE", help="A recipe's value; may be repeated."
+)
 @click.option("--seed", type=int, default=0, help="Which samples are shown.")
 @options.data_root
 @options.as_json
-def show(name: str, out: str | None, seed: int, data_root: str | None, as_json: bool) -> None:
+def show(
+    name: str,
+    out: str | None,
+    data: str | None,
+    sets: tuple[str, ...],
+    seed: int,
+    data_root: str | None,
+    as_json: bool,
+) -> None:
     """Write a picture of samples of NAME and of what augmentation makes of them.
 
     NAME is a data set, and then every level is shown; or a preset or recipe file, and then what it
@@ -31,7 +43,9 @@ def show(name: str, out: str | None, seed: int, data_root: str | None, as_json: 
     from convsmith.api.progress import ticking
 
     with ticking("auto") as tick:
-        picture = show_data(name, out, data_root=data_root, seed=seed, say=tick)
+        picture = show_data(
+            name, out, data=data, sets=sets, data_root=data_root, seed=seed, say=tick
+        )
     if as_json:
         print_json(picture)
         return

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -155,7 +155,8 @@ def augmentation(recipe: Recipe, source: Source) -> Augment:
     chosen = recipe.data.augment
     if isinstance(chosen, str):
         if chosen not in recipe.data.levels:
-            return LEVELS[chosen](source)
+            said = recipe.data.mirrored
+            return LEVELS[chosen](source if said is None else replace(source, mirrored=said))
         chosen = recipe.data.levels[chosen]
     operations = Augment(**dict(chosen))
     height, width = source.train.image_size

@@ -82,6 +82,11 @@ class Data(Frozen):
         "none",
         description="A level (none, light, moderate, strong) or operations with their strengths.",
     )
+    mirrored: bool | None = Field(
+        None,
+        description="Whether an image keeps its class when mirrored, so that levels may flip it; "
+        "None is what is known of the data set, and true for files and data of one's own.",
+    )
     levels: dict[str, AugmentOptions] = Field(
         {}, description="What the words for levels mean here, where it is not the usual."
     )
