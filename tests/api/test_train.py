@@ -6,6 +6,7 @@ import shutil
 import signal
 import threading
 
+import numpy
 import pytest
 import torch
 from torch import nn
@@ -335,7 +336,7 @@ def test_ones_own_network_and_tensors_are_trained(tmp_path):
     labels = torch.randint(0, 3, (300,), generator=draw)
     images = torch.randint(0, 100, (300, 2, 6, 6), dtype=torch.uint8, generator=draw)
     images[torch.arange(300), :, labels * 2] += 120
-    data = convsmith.own_source((images, labels), (images[:60], labels[:60]), classes="abc")
+    data = convsmith.own_source((images, labels), (images[:60], labels[:60]), classes=["a", "b", "c"])
     network = nn.Sequential(nn.Flatten(), nn.Linear(72, 3))
     run = small(tmp_path, model=network, data=data, epochs=20, batch_size=32)
     assert run.results.test.top1 > 0.95
@@ -424,3 +425,34 @@ def test_a_network_of_ones_own_that_does_not_fit_leaves_no_run(tmp_path, outputs
 def test_a_wrong_kind_of_progress_is_said(tmp_path):
     with pytest.raises(UserError, match="progress must be auto, bars, lines or none"):
         convsmith.train("digits", runs=tmp_path, progress="loud")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "options", "said"),
+    [
+        (5, {}, "recipe must be a name, a file or a mapping, not a int"),
+        ("digits", {"runs": 5}, "runs must be a path"),
+        ("digits", {"data_root": 5}, "data_root must be a path"),
+        ("digits", {"start_from": 5}, "start_from must be a path"),
+        ("digits", {"name": 5}, "name must be a text"),
+        (None, {"resume": 5}, "resume must be a path"),
+        (
+            "digits",
+            {"sets": "train.epochs=1"},
+            'sets must be a list of texts: \\["train.epochs=1"\\]',
+        ),
+    ],
+)
+def test_arguments_of_the_wrong_kind_are_said(recipe, options, said):
+    with pytest.raises(UserError, match=said):
+        convsmith.train(recipe, progress="none", **options)
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    run = convsmith.train("digits", epochs=numpy.int64(1), runs=tmp_path, progress="none")
+    assert run.results.epochs == 1
+    model = convsmith.load(run.path)
+    with pytest.raises(UserError, match="takes an image file or a Pillow image, not a int"):
+        model.predict(5)
+    with pytest.raises(UserError, match="top must be at least 1, got 0"):
+        model.predict("x.png", top=0)

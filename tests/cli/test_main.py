@@ -6,6 +6,7 @@ import resource
 import stat
 import subprocess
 import sys
+import time
 from statistics import median
 
 import pytest
@@ -245,3 +246,22 @@ def test_a_terminal_that_cannot_show_a_letter_gets_it_spelt_out(tmp_path):
     done = subprocess.run(words, capture_output=True, env=surroundings, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert rb"99.28 \xb1 0.09" in done.stdout
+
+
+def test_a_termination_while_decoding_leaves_nothing(tmp_path):
+    for label in "ab":
+        (tmp_path / "big" / label).mkdir(parents=True)
+        for number in range(40):
+            Image.effect_noise((900, 900), 50).save(tmp_path / "big" / label / f"{number}.png")
+    words = [sys.executable, "-m", "convsmith", "data", "show", "folder:big"]
+    surroundings = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    stores = tmp_path / "cache" / "convsmith" / "stores"
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, cwd=tmp_path, env=surroundings, stderr=pipe, text=True) as process:
+        while not any(stores.glob(".*")) and process.poll() is None:
+            time.sleep(0.01)
+        process.terminate()
+        errors = process.communicate(timeout=60)[1]
+    assert process.returncode == 143
+    assert "convsmith: stopped" in errors
+    assert list(stores.iterdir()) == []

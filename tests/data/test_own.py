@@ -1,5 +1,8 @@
 """A user's own tensors and data sets."""
 
+import io
+import re
+
 import numpy
 import pytest
 import torch
@@ -240,3 +243,48 @@ def test_arrays_may_be_flipped_or_read_only():
 def test_odd_images_and_labels_are_data_errors_too(train):
     with pytest.raises(DataError, match="train"):
         own_source(train, GOOD)
+
+
+class Broken:
+    def __len__(self):
+        return 5
+
+    def __getitem__(self, index):
+        if index == 3:
+            raise OSError("the disk is gone")
+        return torch.zeros(1, 4, 4, dtype=torch.uint8), index % 2
+
+
+@pytest.mark.parametrize(
+    ("train", "options", "said"),
+    [
+        (Broken(), {}, "train: image 3 cannot be had: OSError: the disk is gone"),
+        (
+            [(torch.zeros(1, 4, 4, dtype=torch.uint8), 2**70)],
+            {},
+            "label 4611686018427387904: labels",
+        ),
+        ((torch.zeros(2, 1, 4, 4, dtype=torch.uint8), [0, 2**70]), {}, "cannot be made a tensor"),
+        ((torch.zeros(2, 4, 4, dtype=torch.uint8), [0, 10**9]), {}, "label 1000000000: labels are"),
+        ((torch.empty(2, 1, 4, 4, dtype=torch.uint8, device="meta"), [0, 1]), {}, "hold values"),
+        ((torch.zeros(2, 1, 4, 4).to_sparse(), [0, 1]), {}, "plain tensor"),
+        (None, {"classes": "ab"}, "a list of names"),
+        (None, {"classes": [0, 1]}, "a list of names"),
+        (None, {"classes": ["a", "a"]}, "the same name"),
+    ],
+)
+def test_what_cannot_be_meant_is_said(train, options, said):
+    good = (torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.tensor([0, 1]))
+    with pytest.raises(DataError, match=re.escape(said)):
+        own_source(good if train is None else train, good, **options)
+
+
+def test_a_users_own_picture_stays_as_it_was():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    Image.new("RGB", (6, 4)).save(file, "jpeg", exif=exif)
+    picture = Image.open(file)
+    data = [(picture, 0), (picture, 1)]
+    assert own_source(data, data).train.image_size == (6, 4)
+    assert picture.size == (6, 4)

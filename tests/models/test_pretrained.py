@@ -199,3 +199,20 @@ def test_what_is_left_over_is_told():
 def test_a_network_that_cannot_be_built_for_a_size_is_said():
     with pytest.raises(ModelError, match=r"vit_b_16 cannot be built for images of 20x20: Input"):
         MODELS["torchvision"](3, 3, (20, 20), architecture="vit_b_16")
+
+
+def test_offline_nothing_is_asked_for_and_what_is_kept_is_read(monkeypatch, tmp_path, capsys):
+    def asked(*arguments, **options):
+        raise AssertionError("the network was used")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("CONVSMITH_OFFLINE", "1")
+    monkeypatch.setattr("torch.hub.urlopen", asked)
+    with pytest.raises(ModelError, match=r"cannot be downloaded \(CONVSMITH_OFFLINE is set\)"):
+        hub_weights("torchvision", "resnet18")
+    kept = tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
+    kept.parent.mkdir(parents=True)
+    whole = resnet18()
+    torch.save(whole.state_dict(), kept)
+    found = hub_weights("torchvision", "resnet18")
+    assert torch.equal(found["fc.weight"], whole.fc.weight)

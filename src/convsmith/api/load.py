@@ -76,7 +76,13 @@ class Model:
 
         Raises:
             DataError: the file is missing or not an image.
+            UserError: it is no file's name, or ``top`` is below 1.
         """
+        if not isinstance(image, str | os.PathLike | Image.Image):
+            kind = type(image).__name__
+            raise UserError(f"predict takes an image file or a Pillow image, not a {kind}")
+        if top < 1:
+            raise UserError(f"top must be at least 1, got {top}")
         name = "image" if isinstance(image, Image.Image) else os.fspath(image)
         return self.prediction(name, self.probabilities(self.read(image)[None])[0], top)
 

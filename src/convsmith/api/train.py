@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import numpy
 import torch
 from torch import nn
 
@@ -133,7 +134,13 @@ def train(
         Interrupted: a signal asked to stop; the run can be resumed.
     """
     places = Places(runs, data_root, progress, choose_progress(progress))
+    if name is not None and not isinstance(name, str):
+        raise UserError(f"name must be a text, not a {type(name).__name__}")
     own = Own.among(model, data)
+    require_kinds(
+        recipe, sets, resume=resume, start_from=start_from, runs=runs, data_root=data_root
+    )
+    keywords = {k: v.item() if isinstance(v, numpy.generic) else v for k, v in keywords.items()}
     for keyword, named in (("model", model), ("source", data)):
         if isinstance(named, str):
             keywords[keyword] = named
@@ -151,6 +158,18 @@ def train(
     loaded = load_recipe(recipe, flags=flags or {}, sets=sets, keywords=keywords)
     base = Path(recipe).stem if isinstance(recipe, str | Path) else "run"
     return start_run(loaded.recipe, loaded.notes, (base, name), own, places, start_from)
+
+
+def require_kinds(recipe: object, sets: object, **paths: object) -> None:
+    """Raise UserError if an argument is of a kind that cannot be meant."""
+    if not isinstance(recipe, str | Path | Mapping | None):
+        kind = type(recipe).__name__
+        raise UserError(f"recipe must be a name, a file or a mapping, not a {kind}")
+    if isinstance(sets, str):
+        raise UserError(f'sets must be a list of texts: ["{sets}"]')
+    for name, path in paths.items():
+        if not isinstance(path, str | os.PathLike | None):
+            raise UserError(f"{name} must be a path, not a {type(path).__name__}")
 
 
 def start_run(

@@ -2,7 +2,9 @@
 
 import json
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -74,6 +76,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no crash
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, terminate)  # while a run trains, it has a handler of its own
     try:
         code = group.main(given, prog_name="convsmith", standalone_mode=False)
         sys.stdout.flush()  # a closed pipe shows here, not in the interpreter's last breath
@@ -104,6 +108,12 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             "`convsmith doctor` prints"
         )
         fail(text, 70, as_json, "InternalError")
+
+
+def terminate(number: int, frame: object) -> NoReturn:
+    """End in good order: what is half written is removed on the way out."""
+    print("convsmith: stopped", file=sys.stderr)
+    sys.exit(128 + number)
 
 
 def lower(text: str) -> str:

@@ -15,6 +15,8 @@ from convsmith.errors import DataError
 
 __all__ = ["own_source"]
 
+MOST = 100_000  # classes that are not named
+
 
 def own_source(
     train: Any,
@@ -44,7 +46,13 @@ def own_source(
         shapes = [tuple(part.pixels.shape[1:]) for part in parts]
         raise DataError(f"training images are {shapes[0]}, test images {shapes[1]}")
     largest = max(int(part.labels.max()) for part in parts)
+    if classes is None and largest >= MOST:
+        raise DataError(f"label {largest}: labels are numbers of classes, counted from 0")
     names = tuple(classes) if classes is not None else tuple(map(str, range(largest + 1)))
+    if isinstance(classes, str) or not all(isinstance(each, str) for each in names):
+        raise DataError("classes must be a list of names")
+    if len(set(names)) < len(names):
+        raise DataError("two classes have the same name")
     if largest >= len(names):
         raise DataError(f"label {largest}, but there are {len(names)} classes")
     if len(names) < 2:
@@ -63,6 +71,9 @@ def read(given: Any, part: str) -> Images:
         )
     else:
         pixels, labels = collect(given, part)
+    for each, what in ((pixels, "images"), (labels, "labels")):
+        if each.is_meta or each.layout != torch.strided:
+            raise DataError(f"{part} {what} must be a plain tensor, and hold values")
     if pixels.ndim == 3:
         pixels = pixels[:, None]
     if pixels.ndim != 4 or pixels.numel() == 0:
@@ -85,20 +96,23 @@ def as_tensor(given: Any, what: str) -> Tensor:
     """Return a tensor of what a user calls one; arrays are copied, whatever their strides."""
     try:
         return torch.as_tensor(numpy.array(given) if isinstance(given, numpy.ndarray) else given)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise DataError(f"{what} cannot be made a tensor: {error}") from error
 
 
 def collect(dataset: Any, part: str) -> tuple[Tensor, Tensor]:
     """Read a map-style data set into two tensors."""
+    items: list[Any] = []
     try:
-        count = len(dataset)
-        items = [dataset[index] for index in range(count)]
+        items += (dataset[index] for index in range(len(dataset)))
         images, labels = zip(*items, strict=True)
     except (TypeError, ValueError, LookupError) as error:
         raise DataError(
             f"{part} must be a pair (images, labels) or a data set of (image, label): {error}"
         ) from error
+    except Exception as error:  # a user's own code
+        reason = f"{type(error).__name__}: {error}"
+        raise DataError(f"{part}: image {len(items)} cannot be had: {reason}") from error
     pixels = [one_image(image, part) for image in images]
     shapes = {tuple(image.shape) for image in pixels}
     if len(shapes) > 1:
@@ -109,7 +123,7 @@ def collect(dataset: Any, part: str) -> tuple[Tensor, Tensor]:
 def one_label(label: Any, part: str) -> int:
     """Return a label as a whole number; 0.7 is none."""
     try:
-        return operator.index(label)
+        return min(operator.index(label), 2**62)  # too large in any case
     except (TypeError, ValueError, RuntimeError) as error:
         raise DataError(f"{part}: a label must be a whole number, not {label!r}") from error
 
@@ -118,7 +132,7 @@ def one_image(image: Any, part: str) -> Tensor:
     """Return ``(C, H, W)`` uint8."""
     if isinstance(image, Image.Image):
         grey = image.mode in ("1", "L", "I", "F") or image.mode.startswith("I;")
-        turned = upright(image)
+        turned = upright(image.copy())
         return to_tensor(turned, 1 if grey else 3, (turned.height, turned.width))
     if isinstance(image, numpy.ndarray):
         if image.ndim not in (2, 3):

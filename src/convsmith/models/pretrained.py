@@ -4,9 +4,14 @@ Both libraries are imported only when one of their networks is asked for.
 """
 
 import importlib
+import os
+import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from convsmith.errors import ModelError, did_you_mean
@@ -148,9 +153,13 @@ def hub_weights(name: str, architecture: str) -> dict[str, Tensor]:
         raise ModelError(f"torchvision publishes no weights of {architecture}")
     url = weights.DEFAULT.url
     try:
-        found: dict[str, Tensor] = weights.DEFAULT.get_state_dict(
-            progress=True, check_hash=True, weights_only=True
-        )
+        kept = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+        if offline() and not kept.exists():
+            raise OSError("CONVSMITH_OFFLINE is set")
+        with redirect_stdout(sys.stderr):  # where it says what it downloads
+            found: dict[str, Tensor] = weights.DEFAULT.get_state_dict(
+                progress=True, check_hash=True, weights_only=True
+            )
     except (OSError, RuntimeError) as error:  # URLError is an OSError
         raise ModelError(
             f"the weights of torchvision/{architecture} cannot be downloaded ({brief(error)}); "
@@ -161,6 +170,8 @@ def hub_weights(name: str, architecture: str) -> dict[str, Tensor]:
 
 def timm_weights(architecture: str) -> dict[str, Tensor]:
     """Return timm's published weights of a network."""
+    if offline():  # its hub client then looks into its own cache only
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
     timm = library("timm")
     found = timm.get_pretrained_cfg(architecture)
     if found is None or not (found.hf_hub_id or found.url):
@@ -174,6 +185,11 @@ def timm_weights(architecture: str) -> dict[str, Tensor]:
             f"there is a network get model.safetensors of {place}, and say transfer.weights=FILE"
         ) from error
     return dict(network.state_dict())
+
+
+def offline() -> bool:
+    """Return whether nothing may be downloaded."""
+    return bool(os.environ.get("CONVSMITH_OFFLINE"))
 
 
 def brief(error: BaseException) -> str:
