@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import threading
@@ -336,7 +337,9 @@ def test_ones_own_network_and_tensors_are_trained(tmp_path):
     labels = torch.randint(0, 3, (300,), generator=draw)
     images = torch.randint(0, 100, (300, 2, 6, 6), dtype=torch.uint8, generator=draw)
     images[torch.arange(300), :, labels * 2] += 120
-    data = convsmith.own_source((images, labels), (images[:60], labels[:60]), classes=["a", "b", "c"])
+    data = convsmith.own_source(
+        (images, labels), (images[:60], labels[:60]), classes=["a", "b", "c"]
+    )
     network = nn.Sequential(nn.Flatten(), nn.Linear(72, 3))
     run = small(tmp_path, model=network, data=data, epochs=20, batch_size=32)
     assert run.results.test.top1 > 0.95
@@ -456,3 +459,20 @@ def test_numbers_of_numpy_are_numbers(tmp_path):
         model.predict(5)
     with pytest.raises(UserError, match="top must be at least 1, got 0"):
         model.predict("x.png", top=0)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "is damaged: there is no such file"),
+        ("a: [", "is damaged: 1: YAML: expected"),
+        ("data: {source: digits}", "is damaged: model: is missing"),
+    ],
+)
+def test_a_damaged_recipe_of_a_run_is_no_mistake_of_the_users(finished, tmp_path, content, said):
+    place = shutil.copytree(finished.path, tmp_path / "run")
+    (place / "recipe.yaml").unlink()
+    if content is not None:
+        (place / "recipe.yaml").write_text(content)
+    with pytest.raises(DamagedError, match=rf"recipe\.yaml {re.escape(said)}"):
+        convsmith.evaluate(place)

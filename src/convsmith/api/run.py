@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from convsmith.errors import RecipeError
 from convsmith.recipe.load import load_recipe
 from convsmith.recipe.schema import Recipe
 from convsmith.runs.folder import RunFolder, find_runs_folder
@@ -29,8 +30,18 @@ class Run:
 
     @property
     def recipe(self) -> Recipe:
-        """Return the resolved recipe."""
-        return load_recipe(self.folder.recipe).recipe
+        """Return the resolved recipe.
+
+        Raises:
+            DamagedError: it is missing or altered.
+        """
+        try:
+            return load_recipe(self.folder.recipe).recipe
+        except RecipeError as error:
+            how = str(error.mistakes[0]).removeprefix(f"{self.folder.recipe}")
+            raise self.folder.damaged(
+                self.folder.recipe, f"is damaged: {how.strip(': ')}"
+            ) from error
 
     @property
     def environment(self) -> dict[str, Any]:
