@@ -54,3 +54,14 @@ def test_mse_is_between_the_softmax_and_the_one_hot_label():
 def test_mse_of_a_certain_right_answer_is_zero():
     logits = 100.0 * functional.one_hot(LABELS, 5)
     assert mse(5)(logits, LABELS).max() == 0
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("weights", [None, (1.0, 4.0, 0.5, 2.0)])
+def test_the_loss_of_a_mixture_is_the_mixture_of_the_losses(smoothing, weights):
+    loss = cross_entropy(4, label_smoothing=smoothing, class_weights=weights)
+    logits, share = torch.randn(30, 4, generator=torch.Generator().manual_seed(0)), 0.3
+    first, second = torch.arange(30) % 4, torch.arange(30) // 8
+    mixed = share * functional.one_hot(first, 4) + (1 - share) * functional.one_hot(second, 4)
+    expected = share * loss(logits, first) + (1 - share) * loss(logits, second)
+    torch.testing.assert_close(loss(logits, mixed), expected)

@@ -29,13 +29,16 @@ class CrossEntropy(nn.Module):
         self.label_smoothing = label_smoothing
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss of every image."""
+        """Return the loss of every image; that of a mixed one is the mixture of both losses."""
+        smoothing = self.label_smoothing
+        if self.weights is not None and labels.ndim == 2:
+            logs, shares = logits.log_softmax(1), labels * self.weights
+            wanted, all_alike = (shares * logs).sum(1), shares.sum(1) * logs.mean(1)
+            return -((1 - smoothing) * wanted + smoothing * all_alike)
         losses = functional.cross_entropy(
-            logits, labels, reduction="none", label_smoothing=self.label_smoothing
+            logits, labels, reduction="none", label_smoothing=smoothing
         )
-        if self.weights is None:
-            return losses
-        return losses * (self.weights[labels] if labels.ndim == 1 else labels @ self.weights)
+        return losses if self.weights is None else losses * self.weights[labels]
 
 
 def cross_entropy(
