@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -146,3 +147,42 @@ def test_a_file_that_cannot_be_written_leaves_the_older_checkpoint_alone(tmp_pat
     )
     assert done.stdout.startswith("refused:")
     assert done.stdout.splitlines()[-1] == "['step-00000001']"
+
+
+REPLACER = """
+import sys, torch
+from pathlib import Path
+from convsmith.training.checkpoint import save_checkpoint
+turn = 0
+while True:
+    save_checkpoint(Path(sys.argv[1]), 3, {"turn": torch.full((20_000,), turn)}, {"turn": turn})
+    print(turn, flush=True)
+    turn += 1
+"""
+
+
+def test_killed_while_replacing_the_only_checkpoint_one_is_whole(tmp_path):
+    for turn in range(12):
+        command = [sys.executable, "-c", REPLACER, str(tmp_path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            process.stdout.readline()
+            time.sleep(0.002 * turn)
+            process.send_signal(signal.SIGKILL)
+        tensors, fields = load_checkpoint(checkpoints(tmp_path)[-1])
+        assert set(tensors["turn"].tolist()) == {fields["turn"]}
+
+
+def test_a_checkpoint_set_aside_is_brought_back_where_no_newer_one_came(tmp_path, monkeypatch):
+    save_checkpoint(tmp_path, 3, TENSORS, FIELDS)
+    original = Path.rename
+
+    def killed(self, target):
+        if self.name.endswith(".writing"):
+            raise KeyboardInterrupt
+        return original(self, target)
+
+    monkeypatch.setattr(Path, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        save_checkpoint(tmp_path, 3, TENSORS, FIELDS | {"scale": 9})
+    assert list(tmp_path.glob("step-*")) == []
+    assert load_checkpoint(checkpoints(tmp_path)[0])[1] == FIELDS

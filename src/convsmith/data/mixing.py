@@ -42,8 +42,8 @@ def draw_mix(
 ) -> Mix:
     """Draw for ``count`` images; with both strengths above 0, each image gets one or the other.
 
-    The shares are drawn from Beta(a, a), a the strength; a CutMix's is then that of its whole
-    pixels.
+    The shares are drawn from Beta(a, a), a the strength. Of a mixup's share and its rest the larger
+    one is the image's own; a CutMix's share is that of its whole pixels.
     """
     partner = torch.randperm(count, generator=generator)
     seed = int(torch.randint(2**62, (), generator=generator))

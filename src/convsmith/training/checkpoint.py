@@ -56,10 +56,11 @@ def save_checkpoint(
         for name in (TENSORS, FIELDS, SUMS):
             flush(temporary / name)
         flush(temporary)
-        if final.exists():  # the same step again, after a rollback
-            discard(final)
+        older = set_aside(final) if final.exists() else None  # the same step, before a rollback
         temporary.rename(final)
         flush(parent)
+        if older is not None:
+            shutil.rmtree(older)
     except SafetensorError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise OSError(f"cannot write {final / TENSORS}: {error}") from error
@@ -87,8 +88,14 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def checkpoints(parent: Path) -> list[Path]:
-    """Return the checkpoint folders below ``parent``, oldest first."""
-    return sorted(parent.glob("step-[0-9]*"))
+    """Return the checkpoint folders below ``parent``, oldest first.
+
+    Where there is none, one that was set aside for a newer one of its step is brought back.
+    """
+    found = sorted(parent.glob("step-[0-9]*"))
+    for aside in () if found else sorted(parent.glob(".step-[0-9]*.deleting")):
+        found.append(aside.rename(parent / aside.name[1:].removesuffix(".deleting")))
+    return found
 
 
 def prune(parent: Path, keep: int) -> None:
@@ -108,10 +115,14 @@ def delete_after(parent: Path, step: int) -> None:
 
 def discard(folder: Path) -> None:
     """Delete a checkpoint; renamed first, so that half of one never looks like a whole one."""
+    shutil.rmtree(set_aside(folder))
+
+
+def set_aside(folder: Path) -> Path:
+    """Rename a checkpoint so that it counts no more, and return where it is."""
     doomed = folder.with_name(f".{folder.name}.deleting")
     shutil.rmtree(doomed, ignore_errors=True)
-    folder.rename(doomed)
-    shutil.rmtree(doomed)
+    return folder.rename(doomed)
 
 
 def sha256(path: Path) -> str:

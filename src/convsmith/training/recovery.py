@@ -28,6 +28,8 @@ def locate_nonfinite(job: Job, state: State, bad_step: int) -> str:
     first = state.step - state.epoch * job.batches.steps_per_epoch
     if first == job.batches.steps_per_epoch:
         state.epoch, first = state.epoch + 1, 0
+    if job.phases is not None:
+        job.phases.begin(job.model, state.epoch)
     images, labels = next(job.batches.epoch(state.epoch, first))
     if not torch.isfinite(images).all():
         return "in the images themselves"
