@@ -8,7 +8,7 @@ import hashlib
 
 import torch
 
-__all__ = ["derive", "generator"]
+__all__ = ["derive", "generator", "seed_dropout"]
 
 
 def derive(seed: int, purpose: str, *counters: int) -> int:
@@ -20,3 +20,14 @@ def derive(seed: int, purpose: str, *counters: int) -> int:
 def generator(seed: int, purpose: str, *counters: int) -> torch.Generator:
     """Return a CPU generator seeded by :func:`derive`."""
     return torch.Generator().manual_seed(derive(seed, purpose, *counters))
+
+
+def seed_dropout(device: torch.device, seed: int, step: int, micro_batch: int) -> None:
+    """Seed the generators that layers draw from: PyTorch's own, on the CPU and on ``device``.
+
+    ``torch.manual_seed`` asks every kind of device there is, which takes longer than a small layer.
+    """
+    key = derive(seed, "dropout", step, micro_batch)
+    torch.default_generator.manual_seed(key)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(key)

@@ -83,7 +83,8 @@ def test_a_label_beyond_the_classes_is_refused():
 
 def test_arrays_need_not_be_contiguous():
     array = numpy.zeros((6, 3, 8, 10), dtype=numpy.uint8)[:, :, ::2, ::2]
-    assert own_source((array, LABELS), GOOD).train.pixels.is_contiguous()
+    pixels = own_source((array, LABELS), GOOD).train.pixels
+    assert pixels.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_a_source_keeps_what_it_is_called_and_whether_it_may_be_mirrored():

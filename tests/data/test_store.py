@@ -12,7 +12,7 @@ from PIL import Image
 from convsmith.data import store as module
 from convsmith.data.decode import decode
 from convsmith.data.listing import list_folder
-from convsmith.data.store import Rule, open_store, stores_of, verify_store
+from convsmith.data.store import VERSION, Rule, open_store, stores_of, verify_store
 from convsmith.errors import DataError
 
 RULE = Rule(3, (8, 10), "crop")
@@ -101,7 +101,7 @@ def test_half_a_store_is_none(root, tmp_path, count, damage):
     elif damage == "half an index":
         index.write_text(index.read_text()[:200])
     else:
-        index.write_text(index.read_text().replace('"version": 1', '"version": 0'))
+        index.write_text(index.read_text().replace(f'"version": {VERSION}', '"version": 0'))
     store = opened(root, tmp_path / "s")
     assert len(count) == 24
     assert len(store.pixels) == 12

@@ -32,7 +32,8 @@ def steps(model, optimizer, count=5):
     losses = []
     for _ in range(count):
         optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(model(IMAGES), LABELS)
+        images = IMAGES.to(next(model.parameters()).dtype)
+        loss = nn.functional.cross_entropy(model(images), LABELS)
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))
@@ -60,10 +61,25 @@ REFERENCES = {
 @pytest.mark.parametrize("name", REFERENCES)
 def test_every_option_reaches_pytorchs_optimizer(name):
     make, options = REFERENCES[name]
-    ours, theirs = net(), net()
+    ours, theirs = net().double(), net().double()  # Adam would enlarge a float's rounding
     steps(ours, OPTIMIZERS[name](ours, **options))
     steps(theirs, make(theirs.parameters()))
     for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(mine, other)
+
+
+def test_momentum_begins_where_a_parameter_begins_to_learn():
+    model, late = net().double(), net().double()
+    optimizer, reference = (
+        OPTIMIZERS["momentum"](model, learning_rate=0.05),
+        torch.optim.SGD(late.parameters(), 0.05, 0.9, fused=False),
+    )
+    for each, chosen in ((model, optimizer), (late, reference)):
+        each[0].requires_grad_(False)
+        steps(each, chosen, 2)
+        each[0].requires_grad_(True)  # the fused step of PyTorch refuses a mixture of the two
+        steps(each, chosen, 2)
+    for mine, other in zip(model.parameters(), late.parameters(), strict=True):
         torch.testing.assert_close(mine, other)
 
 

@@ -154,8 +154,8 @@ def to_tensor(
         padded = Image.new(image.mode, (width, height))
         padded.paste(image, ((width - image.width) // 2, (height - image.height) // 2))
         image = padded
-    pixels = torch.from_numpy(numpy.array(image))
-    return pixels[None] if channels == 1 else pixels.permute(2, 0, 1).contiguous()
+    pixels = torch.from_numpy(numpy.array(image)).view(height, width, channels)
+    return pixels.permute(2, 0, 1)
 
 
 def upright(image: Image.Image) -> Image.Image:

@@ -84,13 +84,32 @@ def inside(boxes: Tensor, pixels: Tensor) -> Tensor:
     return (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)
 
 
-def crop(pixels: Tensor, padding: int, top: Tensor, left: Tensor) -> Tensor:
-    """Pad with black and cut ``(H, W)`` at a place of its own from every image."""
+def crop(
+    pixels: Tensor,
+    padding: int,
+    corner: tuple[Tensor, Tensor] | None = None,
+    flip: Tensor | None = None,
+) -> Tensor:
+    """Cut ``(H, W)`` out of every image, padded with black, and mirror some; one copy does both.
+
+    Args:
+        pixels: ``(N, C, H, W)``.
+        padding: black pixels on every side.
+        corner: top and left ``(N,)`` of what is cut out of the padded image; None is the image.
+        flip: ``(N,)`` bool, which of the results are mirrored left to right.
+
+    Returns:
+        Images of the same shape and type, in channels_last order.
+    """
     count, channels, height, width = pixels.shape
-    padded = functional.pad(pixels, [padding] * 4)
-    rows = top[:, None] + torch.arange(height, device=pixels.device)
-    columns = left[:, None] + torch.arange(width, device=pixels.device)
-    stride = padded.shape[3]
-    places = (rows[:, :, None] * stride + columns[:, None, :]).view(count, 1, -1)
-    places = places.expand(count, channels, -1)
-    return padded.flatten(2).gather(2, places).view(count, channels, height, width)
+    padded = functional.pad(pixels.permute(0, 2, 3, 1), [0, 0, *[padding] * 4])
+    columns = torch.arange(width, device=pixels.device).expand(count, width)
+    if flip is not None:
+        columns = torch.where(flip[:, None], width - 1 - columns, columns)
+    rows = torch.arange(height, device=pixels.device).expand(count, height)
+    if corner is not None:
+        rows, columns = rows + corner[0][:, None], columns + corner[1][:, None]
+    first = torch.arange(count, device=pixels.device)[:, None] * padded.shape[1]
+    places = ((first + rows) * padded.shape[2])[:, :, None] + columns[:, None, :]
+    chosen = padded.reshape(-1, channels).index_select(0, places.flatten())
+    return chosen.view(count, height, width, channels).permute(0, 3, 1, 2)

@@ -21,6 +21,7 @@ class Images:
     """Labelled images: some rows of one tensor, which may be a file mapped into memory.
 
     ``pixels`` is ``(M, C, H, W)`` uint8; points (moons, circles) are ``(M, 2, 1, 1)`` float32.
+    They are kept in channels_last order, so that an image's pixels are one row of memory.
     ``labels`` is ``(N,)`` int64, and ``rows`` ``(N,)`` says which of ``pixels`` they belong to;
     None is all of them in order, N = M. ``digest`` is a checksum of ``pixels`` if it is known;
     ``files`` names the files of all ``M`` if they come from files.
@@ -31,6 +32,11 @@ class Images:
     rows: Tensor | None = None
     digest: str | None = None
     files: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.pixels.is_contiguous(memory_format=torch.channels_last):
+            pixels = self.pixels.contiguous(memory_format=torch.channels_last)
+            object.__setattr__(self, "pixels", pixels)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -52,9 +58,11 @@ class Images:
 
     def take(self, chosen: Tensor | slice) -> tuple[Tensor, Tensor]:
         """Return pixels ``(n, C, H, W)`` and labels ``(n,)`` of some of the images, by index."""
-        if self.rows is None:
-            return self.pixels[chosen], self.labels[chosen]
-        return self.pixels[self.rows[chosen]], self.labels[chosen]
+        rows = chosen if self.rows is None else self.rows[chosen]
+        if isinstance(rows, slice):
+            return self.pixels[rows], self.labels[chosen]
+        by_place = self.pixels.permute(0, 2, 3, 1)
+        return by_place.index_select(0, rows).permute(0, 3, 1, 2), self.labels[chosen]
 
     def select(self, indices: Tensor) -> "Images":
         """Return some of the images; the pixels are shared, not copied."""

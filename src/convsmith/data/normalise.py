@@ -1,6 +1,7 @@
 """Scaling images to mean 0 and deviation 1 by the constants of the training part."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
 import torch
@@ -49,12 +50,20 @@ class Normalise:
                 or points.
             memory_format: of the result.
         """
-        mean = torch.tensor(self.mean, device=pixels.device) * self.scale
-        factor = 1 / (torch.tensor(self.std, device=pixels.device) * self.scale)
-        result = pixels.to(torch.float32, memory_format=memory_format)
-        if result is pixels:
-            result = pixels.clone(memory_format=memory_format)
-        return result.sub_(mean[:, None, None]).mul_(factor[:, None, None])
+        mean, factor = constants(self, pixels[0, 0].numel(), pixels.device)
+        by_place = pixels.permute(0, 2, 3, 1)
+        values = by_place.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+        values.view(len(values), -1).sub_(mean).mul_(factor)  # long rows: no broadcasting over 3
+        return values.permute(0, 3, 1, 2).contiguous(memory_format=memory_format)
+
+
+@lru_cache(maxsize=64)
+def constants(normalise: Normalise, places: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return what is subtracted from, and multiplied with, the values ``(places * C,)``."""
+    with torch.inference_mode(mode=False):  # they outlive the evaluation that may ask for them
+        mean = torch.tensor(normalise.mean, device=device) * normalise.scale
+        factor = 1 / (torch.tensor(normalise.std, device=device) * normalise.scale)
+        return mean.repeat(places), factor.repeat(places)
 
 
 def histograms(images: Images) -> Tensor:

@@ -89,7 +89,7 @@ def read(given: Any, part: str) -> Images:
     labels = labels.long()
     if int(labels.min()) < 0:
         raise DataError(f"{part} labels must be 0 or more, not {int(labels.min())}")
-    return Images(pixels.contiguous(), labels)
+    return Images(pixels, labels)
 
 
 def as_tensor(given: Any, what: str) -> Tensor:
@@ -138,7 +138,7 @@ def one_image(image: Any, part: str) -> Tensor:
         if image.ndim not in (2, 3):
             raise DataError(f"{part}: an image of shape {image.shape} is not (H, W) or (H, W, C)")
         tensor = as_tensor(image, f"{part} images")
-        return tensor[None] if tensor.ndim == 2 else tensor.permute(2, 0, 1).contiguous()
+        return tensor[None] if tensor.ndim == 2 else tensor.permute(2, 0, 1)
     if isinstance(image, Tensor) and image.is_floating_point():
         if not (image.numel() and image.min() >= 0 and image.max() <= 1):
             raise DataError(f"{part}: float images must be from 0 to 1, before normalisation")

@@ -47,7 +47,7 @@ def reshape(source: Source, image_size: tuple[int, int] | None, channels: int | 
 
 def reshaped(images: Images, size: tuple[int, int], channels: int) -> Images:
     """Return one part, copied."""
-    result = torch.empty(len(images), channels, *size, dtype=torch.uint8)
+    result = torch.empty(len(images), *size, channels, dtype=torch.uint8).permute(0, 3, 1, 2)
     for start in range(0, len(images), CHUNK):
         chosen = slice(start, start + CHUNK)
         result[chosen] = changed(images.take(chosen)[0], size, channels)

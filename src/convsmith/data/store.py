@@ -3,7 +3,7 @@
 Layout of a store, in the user's cache folder::
 
     stores/photos-3f2a…/
-    ├── pixels.bin     uint8, (N, C, H, W), image after image
+    ├── pixels.bin     uint8, (N, H, W, C), image after image
     └── index.json     rule, classes, files with size, time and checksum, and what was left out
 
 A store belongs to a list of files with their sizes, times, labels and parts, to a rule and to this
@@ -39,7 +39,7 @@ from convsmith.errors import DataError
 
 __all__ = ["Rule", "Store", "Stored", "open_store", "stores_of", "verify_store"]
 
-VERSION = 1
+VERSION = 2
 PIXELS, INDEX = "pixels.bin", "index.json"
 UNUSED = 60 * 86_400  # seconds
 
@@ -76,7 +76,7 @@ class Index:
 
 @dataclass(frozen=True)
 class Store:
-    """A store that is whole: ``pixels`` ``(N, C, H, W)`` uint8, mapped, one row an image."""
+    """A store that is whole: ``pixels`` ``(N, C, H, W)`` uint8, mapped, channels_last."""
 
     folder: Path
     pixels: Tensor
@@ -107,8 +107,9 @@ def open_store(listing: Listing, rule: Rule, stores: Path, name: str, say: Say) 
     index = read_index(folder) or build(listing, rule, folder, listed, say)
     with suppress(OSError):  # a cache that may only be read
         os.utime(folder / INDEX)
-    shape = (len(index.images), rule.channels, *rule.image_size)
-    return Store(folder, map_pixels(folder, shape), index.digest, index.images, index.problems)
+    shape = (len(index.images), *rule.image_size, rule.channels)
+    pixels = map_pixels(folder, shape).permute(0, 3, 1, 2)
+    return Store(folder, pixels, index.digest, index.images, index.problems)
 
 
 def stores_of(root: Path, stores: Path) -> list[Path]:
@@ -243,7 +244,7 @@ def write(listing: Listing, rule: Rule, draft: Path, listed: str, say: Say) -> I
                 problems.append(result)
             else:
                 pixels, checksum = result
-                row = pixels.numpy().tobytes()
+                row = pixels.permute(1, 2, 0).numpy().tobytes()
                 file.write(row)
                 digest.update(row)
                 images.append(Stored(entry, checksum))

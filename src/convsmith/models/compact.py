@@ -6,6 +6,7 @@ from torch import nn
 
 from convsmith.bounds import Count, Fraction
 from convsmith.models.size import require_size
+from convsmith.nn.dropout import Dropout
 
 __all__ = ["compact_cnn"]
 
@@ -33,8 +34,8 @@ def compact_cnn(
     stages = {
         f"stage{number}": nn.Sequential(
             nn.Conv2d(channels[number - 1], channels[number], 3, padding=1),
-            nn.ReLU(inplace=True),
             nn.MaxPool2d(2),
+            nn.ReLU(inplace=True),
         )
         for number in (1, 2, 3)
     }
@@ -42,11 +43,11 @@ def compact_cnn(
         OrderedDict(
             **stages,
             flatten=nn.Flatten(),
-            dropout1=nn.Dropout(dropout),
+            dropout1=Dropout(dropout),
             hidden=nn.Sequential(
                 nn.Linear(widths[2] * height * width, hidden), nn.ReLU(inplace=True)
             ),
-            dropout2=nn.Dropout(dropout),
+            dropout2=Dropout(dropout),
             head=nn.Linear(hidden, num_classes),
         )
     )

@@ -7,6 +7,7 @@ from torch import nn
 from convsmith.bounds import Count, Fraction
 from convsmith.models.size import require_size
 from convsmith.nn.conv import conv_norm_relu
+from convsmith.nn.dropout import Dropout
 
 __all__ = ["digits_cnn"]
 
@@ -42,7 +43,7 @@ def digits_cnn(
         OrderedDict(
             **stages,
             flatten=nn.Flatten(),
-            dropout=nn.Dropout(dropout),
+            dropout=Dropout(dropout),
             head=nn.Linear(widths[1] * height * width, num_classes),
         )
     )

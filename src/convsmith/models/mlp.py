@@ -5,6 +5,7 @@ from collections import OrderedDict
 from torch import nn
 
 from convsmith.bounds import Count, Fraction
+from convsmith.nn.dropout import Dropout
 
 __all__ = ["mlp"]
 
@@ -22,7 +23,7 @@ def mlp(
     features = in_channels * image_size[0] * image_size[1]
     for number, width in enumerate(widths, 1):
         layers[f"hidden{number}"] = nn.Sequential(
-            nn.Linear(features, width), nn.ReLU(inplace=True), nn.Dropout(dropout)
+            nn.Linear(features, width), nn.ReLU(inplace=True), Dropout(dropout)
         )
         features = width
     return nn.Sequential(OrderedDict(**layers, head=nn.Linear(features, num_classes)))

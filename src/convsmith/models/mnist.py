@@ -7,6 +7,7 @@ from torch import nn
 from convsmith.bounds import Count, Fraction
 from convsmith.models.size import require_size
 from convsmith.nn.conv import conv_norm_relu
+from convsmith.nn.dropout import Dropout
 
 __all__ = ["mnist_bn", "mnist_cnn"]
 
@@ -38,7 +39,7 @@ def mnist_cnn(
             hidden=nn.Sequential(
                 nn.Linear(widths[1] * height * width, hidden), nn.ReLU(inplace=True)
             ),
-            dropout=nn.Dropout(dropout),
+            dropout=Dropout(dropout),
             head=nn.Linear(hidden, num_classes),
         )
     )
@@ -47,7 +48,7 @@ def mnist_cnn(
 def conv_pool(in_channels: int, out_channels: int) -> nn.Sequential:
     """Return a 5x5 convolution without padding, ReLU and 2x2 max-pooling."""
     return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, 5), nn.ReLU(inplace=True), nn.MaxPool2d(2)
+        nn.Conv2d(in_channels, out_channels, 5), nn.MaxPool2d(2), nn.ReLU(inplace=True)
     )
 
 
@@ -86,7 +87,7 @@ def mnist_bn(
                 nn.BatchNorm1d(hidden),
                 nn.ReLU(inplace=True),
             ),
-            dropout=nn.Dropout(dropout),
+            dropout=Dropout(dropout),
             head=nn.Linear(hidden, num_classes),
         )
     )

@@ -6,6 +6,7 @@ from torch import nn
 
 from convsmith.bounds import Count, Fraction
 from convsmith.nn.conv import conv_norm_relu
+from convsmith.nn.dropout import Dropout
 from convsmith.nn.residual import BasicBlock
 
 __all__ = ["resnet", "resnet_small", "resnet_wide3"]
@@ -82,7 +83,7 @@ def resnet(
             **stages,
             pool=nn.AdaptiveAvgPool2d(1),
             flatten=nn.Flatten(),
-            dropout=nn.Dropout(dropout),
+            dropout=Dropout(dropout),
             head=nn.Linear(channels, num_classes),
         )
     )

@@ -7,6 +7,7 @@ from torch import nn
 from convsmith.bounds import Count, Fraction
 from convsmith.models.size import require_size
 from convsmith.nn.conv import conv_norm_relu
+from convsmith.nn.dropout import Dropout
 
 __all__ = ["vgg_bn"]
 
@@ -48,7 +49,7 @@ def vgg_bn(
                 nn.BatchNorm1d(hidden),
                 nn.ReLU(inplace=True),
             ),
-            dropout=nn.Dropout(dropout),
+            dropout=Dropout(dropout),
             head=nn.Linear(hidden, num_classes),
         )
     )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from convsmith.errors import NonFiniteError
-from convsmith.randomness import derive
+from convsmith.randomness import seed_dropout
 from convsmith.training.clock import StepClock
 from convsmith.training.job import Job, State
 
@@ -94,7 +94,7 @@ def train_step(job: Job, state: State, images: Tensor, labels: Tensor) -> tuple[
     correct = torch.zeros((), dtype=torch.int64, device=job.device)
     micro = zip(images.chunk(job.accumulate), labels.chunk(job.accumulate), strict=True)
     for index, (inputs, targets) in enumerate(micro):
-        torch.manual_seed(derive(job.seed, "dropout", state.step, index))
+        seed_dropout(job.device, job.seed, state.step, index)
         with job.precision.forward():
             logits = job.model(inputs)
         losses = job.loss(logits.float(), targets)

@@ -1,4 +1,4 @@
-"""Optimizers, by the names people type."""
+"""Optimizers, by the names people type, each with PyTorch's fused step: one pass over memory."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -32,11 +32,6 @@ def parameter_groups(
     return [group for group in groups if group["params"]]
 
 
-def fused(model: nn.Module) -> bool | None:
-    """Return True on a GPU, where the fused step can be told by the device not to happen."""
-    return True if any(p.is_cuda for p in model.parameters()) else None
-
-
 def sgd(
     model: nn.Module,
     *,
@@ -48,9 +43,13 @@ def sgd(
 ) -> Optimizer:
     """Stochastic gradient descent, plain unless a momentum is given."""
     groups = parameter_groups(model, weight_decay, decay_norm_and_bias)
-    return torch.optim.SGD(
-        groups, learning_rate, momentum, nesterov=nesterov and momentum > 0, fused=fused(model)
+    optimizer = torch.optim.SGD(
+        groups, learning_rate, momentum, nesterov=nesterov and momentum > 0, fused=True
     )
+    if momentum:  # the fused step fails where only some parameters have one: those that thaw late
+        for parameter in (p for group in optimizer.param_groups for p in group["params"]):
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
 
 
 def momentum(
@@ -102,7 +101,7 @@ def adam(
 ) -> Optimizer:
     """Adam (Kingma & Ba, 2014); its weight decay is added to the gradient."""
     groups = parameter_groups(model, weight_decay, decay_norm_and_bias)
-    return torch.optim.Adam(groups, learning_rate, (beta1, beta2), eps, fused=fused(model))
+    return torch.optim.Adam(groups, learning_rate, (beta1, beta2), eps, fused=True)
 
 
 def adamw(
@@ -117,7 +116,7 @@ def adamw(
 ) -> Optimizer:
     """Adam with decoupled weight decay (Loshchilov & Hutter, 2017)."""
     groups = parameter_groups(model, weight_decay, decay_norm_and_bias)
-    return torch.optim.AdamW(groups, learning_rate, (beta1, beta2), eps, fused=fused(model))
+    return torch.optim.AdamW(groups, learning_rate, (beta1, beta2), eps, fused=True)
 
 
 def muon(

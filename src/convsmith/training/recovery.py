@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from convsmith.randomness import derive
+from convsmith.randomness import seed_dropout
 from convsmith.training.fit import Step, fit
 from convsmith.training.job import Job, State
 
@@ -36,7 +36,7 @@ def locate_nonfinite(job: Job, state: State, bad_step: int) -> str:
     job.optimizer.zero_grad(set_to_none=True)
     chunks = zip(images.chunk(job.accumulate), labels.chunk(job.accumulate), strict=True)
     for index, (inputs, targets) in enumerate(chunks):
-        torch.manual_seed(derive(job.seed, "dropout", state.step, index))
+        seed_dropout(job.device, job.seed, state.step, index)
         with watched(job.model) as found:
             with job.precision.forward():
                 logits = job.model(inputs)
