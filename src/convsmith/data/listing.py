@@ -81,7 +81,7 @@ def list_folder(root: Path) -> Listing:
         raise DataError(f"{root} is a file; folder: takes a folder with one folder a class")
     if not root.is_dir():
         near = did_you_mean(root.name, [p.name for p in root.parent.glob("*/")])
-        raise DataError(f"there is no folder {root}{near}; say which with --data folder:PATH")
+        raise DataError(f"there is no folder {root}{near}; name one that is there: folder:PATH")
     listing = Listing(root)
     names = {path.name: path for path in folders_in(root, listing)}
     parts = {name: PARTS[name.lower()] for name in names if name.lower() in PARTS}
