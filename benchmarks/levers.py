@@ -20,14 +20,6 @@ WORKS = Path(__file__).parent / "works"
 ALL, LIMIT = "all levers", "limit"
 
 
-def contiguous_settings() -> dict[str, str]:
-    return {"train.memory_format": "contiguous"}
-
-
-def fp32_settings() -> dict[str, str]:
-    return {"train.precision": "fp32"}
-
-
 def give_memory_back() -> None:
     from convsmith.api import train
 
@@ -92,11 +84,11 @@ def scattered_images() -> None:
     from convsmith.data import geometry
     from convsmith.data.normalise import Normalise
 
-    def crop(pixels, padding, corner=None, flip=None):
+    def crop(pixels, padding, top, left, flip):
         count, channels, height, width = pixels.shape
         padded = functional.pad(pixels.contiguous(), [padding] * 4)
-        rows = corner[0][:, None] + torch.arange(height)
-        columns = corner[1][:, None] + torch.arange(width)
+        rows = top[:, None] + torch.arange(height)
+        columns = left[:, None] + torch.arange(width)
         places = (rows[:, :, None] * padded.shape[3] + columns[:, None, :]).view(count, 1, -1)
         chosen = padded.flatten(2).gather(2, places.expand(count, channels, -1))
         chosen = chosen.view(count, channels, height, width)
@@ -112,7 +104,10 @@ def scattered_images() -> None:
 
 
 # name -> what a training without the lever changes: settings of the recipe, or the code
-SETTINGS = {"bf16": fp32_settings, "channels_last": contiguous_settings}
+SETTINGS = {
+    "bf16": {"train.precision": "fp32"},
+    "channels_last": {"train.memory_format": "contiguous"},
+}
 UNDO: dict[str, Callable[[], None]] = {
     "freed memory is kept": give_memory_back,
     "fused optimizer step": plain_optimizers,
@@ -122,9 +117,9 @@ UNDO: dict[str, Callable[[], None]] = {
     "seeding one generator": seed_every_device,
 }
 OF_WORK = {
-    "resnet18": ["bf16", "channels_last", *list(UNDO)[:3]],
-    "compact": ["bf16", "channels_last", *UNDO],
-    "mnist": ["bf16", "channels_last", *(name for name in UNDO if "gather" not in name)],
+    "resnet18": [*SETTINGS, *list(UNDO)[:3]],
+    "compact": [*SETTINGS, *UNDO],
+    "mnist": [*SETTINGS, *(name for name in UNDO if "gather" not in name)],
 }
 
 
@@ -139,7 +134,7 @@ def training(options: argparse.Namespace, without: str):
     UNDO.get(without, lambda: None)()
     train.keep_freed_memory()
     settings = {"train.precision": "bf16", "train.memory_format": "channels_last"}
-    settings |= SETTINGS.get(without, dict)() | {
+    settings |= SETTINGS.get(without, {}) | {
         "train.max_steps": options.steps,
         "train.epochs": 9,
     }
@@ -171,15 +166,16 @@ def limit(options: argparse.Namespace) -> float:
 
     job, _ = training(options, ALL)
     layers: list[tuple[nn.Module, torch.Tensor]] = []
-    kinds = (nn.Conv2d, nn.Linear)
-    for module in job.model.modules():
-        if isinstance(module, kinds):
-            module.register_forward_pre_hook(lambda layer, given: layers.append((layer, given[0])))
+    chosen = [each for each in job.model.modules() if isinstance(each, nn.Conv2d | nn.Linear)]
+    hooks = [
+        each.register_forward_pre_hook(lambda layer, given: layers.append((layer, given[0])))
+        for each in chosen
+    ]
     images, _ = next(job.batches.epoch(0))
     with job.precision.forward(), torch.no_grad():
         job.model(images)
-    for module in job.model.modules():
-        module._forward_pre_hooks.clear()
+    for hook in hooks:
+        hook.remove()
     total = 0.0
     for number, (layer, given) in enumerate(layers):
         inputs = given.detach().bfloat16().requires_grad_(number > 0)
@@ -211,13 +207,15 @@ def main() -> None:
     parser.add_argument("--data-root", required=True)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--levers", nargs="*", choices=[*SETTINGS, *UNDO], help="only these")
     parser.add_argument("--variant", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.variant is not None:
         chosen = options.variant
         print(limit(options) if chosen == LIMIT else images_per_second(options, chosen))
         return
-    variants = [ALL, LIMIT, *OF_WORK[options.work]]
+    levers = OF_WORK[options.work] if options.levers is None else options.levers
+    variants = [ALL, LIMIT, *levers]
     found: dict[str, list[float]] = {name: [] for name in variants}
     for number in range(options.rounds):
         for name in variants:

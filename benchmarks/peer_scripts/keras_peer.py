@@ -16,12 +16,11 @@ from keras import layers
 
 
 class Clock(keras.callbacks.Callback):
-    """Record the end and the loss of every step; stop after the last."""
+    """Record the end and the loss of every step."""
 
-    def __init__(self, steps: Steps, total: int):
+    def __init__(self, steps: Steps):
         super().__init__()
         self.steps = steps
-        self.total = total
         self.sum = 0.0
 
     def on_train_begin(self, logs: dict | None = None) -> None:
@@ -32,8 +31,6 @@ class Clock(keras.callbacks.Callback):
         so_far = float(logs["loss"]) * (batch + 1)
         self.steps.end(so_far - self.sum)
         self.sum = so_far
-        if len(self.steps.losses) == self.total:
-            self.model.stop_training = True
 
 
 def residual(x: keras.KerasTensor, width: int, stride: int) -> keras.KerasTensor:
@@ -126,7 +123,7 @@ def main() -> None:
     if options.best:
         keras.mixed_precision.set_global_policy("mixed_bfloat16")
     model = {"resnet18": resnet18, "compact": compact, "mnist": mnist}[options.work]()
-    keras.mixed_precision.set_global_policy("float32")
+    keras.mixed_precision.set_global_policy("float32")  # for the layers that change the images
     if work.momentum is None:
         optimizer = keras.optimizers.Adam(work.lr, epsilon=1e-8)
     else:
@@ -140,7 +137,7 @@ def main() -> None:
         steps_per_epoch=options.steps,
         shuffle=False,
         verbose=0,
-        callbacks=[Clock(steps, options.steps)],
+        callbacks=[Clock(steps)],
     )
     parameters = sum(int(np.prod(each.shape)) for each in model.trainable_weights)
     report("keras", "keras", options, parameters, steps)

@@ -11,8 +11,7 @@ import lightning
 import torch
 from common import WORKS, Steps, Work, arguments, report
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
-from torch_common import ArrayImages, count, image_transforms, network
+from torch_common import count, loader, network, optimizer
 
 
 class Classifier(lightning.LightningModule):
@@ -31,15 +30,7 @@ class Classifier(lightning.LightningModule):
         return nn.functional.cross_entropy(self.model(images), labels)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        if self.work.momentum is None:
-            return torch.optim.Adam(self.parameters(), lr=self.work.lr, fused=self.best)
-        return torch.optim.SGD(
-            self.parameters(),
-            lr=self.work.lr,
-            momentum=self.work.momentum,
-            weight_decay=self.work.weight_decay,
-            fused=self.best,
-        )
+        return optimizer(self, self.work, best=self.best)
 
 
 class Clock(lightning.Callback):
@@ -65,14 +56,6 @@ def main() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
     lightning.seed_everything(options.seed, verbose=False)
-    loader = DataLoader(
-        ArrayImages(options.data, image_transforms(work)),
-        batch_size=work.batch,
-        shuffle=True,
-        drop_last=True,
-        num_workers=2,
-        persistent_workers=best,
-    )
     module = Classifier(options.work, work, best)
     steps = Steps()
     trainer = lightning.Trainer(
@@ -87,7 +70,7 @@ def main() -> None:
     )
     if best:
         module = module.to(memory_format=torch.channels_last)
-    trainer.fit(module, loader)
+    trainer.fit(module, loader(options, work))
     report("lightning", "lightning", options, count(module), steps)
 
 

@@ -5,7 +5,7 @@ the first transform, as in the scripts of DeiT and its successors for images of 
 `--best` what `--amp --amp-dtype bfloat16 --channels-last` switch on.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import islice
 
 import timm
@@ -14,7 +14,7 @@ from common import WORKS, Steps, Work, arguments, report
 from timm.data import create_loader
 from timm.optim import create_optimizer_v2
 from torch import nn
-from torch_common import ArrayImages, count, network, small_stem
+from torch_common import ArrayImages, count, endless, network, small_stem
 from torchvision import transforms
 
 
@@ -37,12 +37,6 @@ def loader(options: object, work: Work, best: bool) -> Iterable:
     if work.augment:
         dataset.transform.transforms[0] = transforms.RandomCrop(32, padding=4)
     return batches
-
-
-def endless(batches: Iterable) -> Iterator:
-    """Yield the batches, epoch after epoch."""
-    while True:
-        yield from batches
 
 
 def main() -> None:

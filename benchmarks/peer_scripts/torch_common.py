@@ -1,12 +1,14 @@
 """What the peers built on PyTorch share: the dataset and the networks."""
 
-from collections.abc import Callable
+import argparse
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import torch
 from common import Work, arrays
 from PIL import Image
 from torch import nn
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 from torchvision.models import resnet18
 
@@ -33,6 +35,37 @@ def image_transforms(work: Work) -> transforms.Compose:
     augment = [transforms.RandomCrop(32, padding=4), transforms.RandomHorizontalFlip()]
     convert = [transforms.ToTensor(), transforms.Normalize(work.mean, work.std)]
     return transforms.Compose([*augment, *convert] if work.augment else convert)
+
+
+def loader(options: argparse.Namespace, work: Work) -> DataLoader:
+    """Return shuffled batches by two processes, which `--best` keeps from epoch to epoch."""
+    return DataLoader(
+        ArrayImages(options.data, image_transforms(work)),
+        batch_size=work.batch,
+        shuffle=True,
+        drop_last=True,
+        num_workers=2,
+        persistent_workers=options.best,
+    )
+
+
+def endless(batches: Iterable) -> Iterator:
+    """Yield the batches, epoch after epoch."""
+    while True:
+        yield from batches
+
+
+def optimizer(model: nn.Module, work: Work, *, best: bool) -> torch.optim.Optimizer:
+    """Return the work's optimizer of PyTorch, with `best` in its fused form."""
+    if work.momentum is None:
+        return torch.optim.Adam(model.parameters(), lr=work.lr, fused=best)
+    return torch.optim.SGD(
+        model.parameters(),
+        lr=work.lr,
+        momentum=work.momentum,
+        weight_decay=work.weight_decay,
+        fused=best,
+    )
 
 
 def network(name: str) -> nn.Module:

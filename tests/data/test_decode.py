@@ -34,6 +34,7 @@ def test_a_lossless_file_comes_back_pixel_for_pixel(tmp_path):
     path = stored(Image.fromarray(RAMP), tmp_path)
     found = decode(path, 3, (8, 10))
     assert found.dtype == torch.uint8
+    assert found.permute(1, 2, 0).is_contiguous()
     assert torch.equal(found, torch.from_numpy(RAMP).permute(2, 0, 1))
 
 

@@ -44,6 +44,11 @@ def test_a_channel_that_never_changes_stays_finite():
     )
 
 
+def test_no_images_are_no_images():
+    normalise = measured(bytes_of((4, 3, 5, 7)))
+    assert normalise(torch.empty(0, 3, 5, 7, dtype=torch.uint8)).shape == (0, 3, 5, 7)
+
+
 def test_points_are_not_taken_for_bytes():
     source = load_source("moons", None)
     found = Normalise.measure(source.train)(source.train.pixels)

@@ -59,4 +59,4 @@ def test_the_seed_decides():
 
 
 def test_it_is_printed_as_pytorchs():
-    assert repr(Dropout(0.3)) == "Dropout(p=0.3)"
+    assert repr(Dropout(0.3)) == repr(nn.Dropout(0.3))

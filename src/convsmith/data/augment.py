@@ -196,11 +196,8 @@ class Augment:
             Images of the same shape and type, but float32 (0 to 255) once more than cropped and
             mirrored.
         """
-        corner = None
-        if drawn.top is not None and drawn.left is not None:
-            corner = drawn.top, drawn.left
-        if corner is not None or drawn.flip is not None:
-            pixels = geometry.crop(pixels, self.crop, corner, drawn.flip)
+        if drawn.top is not None or drawn.flip is not None:
+            pixels = geometry.crop(pixels, self.crop, drawn.top, drawn.left, drawn.flip)
         if drawn.matrices is not None:
             pixels = geometry.resample(pixels, drawn.matrices)
         if drawn.factors is not None:

@@ -87,7 +87,8 @@ def inside(boxes: Tensor, pixels: Tensor) -> Tensor:
 def crop(
     pixels: Tensor,
     padding: int,
-    corner: tuple[Tensor, Tensor] | None = None,
+    top: Tensor | None = None,
+    left: Tensor | None = None,
     flip: Tensor | None = None,
 ) -> Tensor:
     """Cut ``(H, W)`` out of every image, padded with black, and mirror some; one copy does both.
@@ -95,7 +96,8 @@ def crop(
     Args:
         pixels: ``(N, C, H, W)``.
         padding: black pixels on every side.
-        corner: top and left ``(N,)`` of what is cut out of the padded image; None is the image.
+        top: ``(N,)``, the first row of what is cut out of the padded image; None is 0.
+        left: ``(N,)``, its first column.
         flip: ``(N,)`` bool, which of the results are mirrored left to right.
 
     Returns:
@@ -107,8 +109,10 @@ def crop(
     if flip is not None:
         columns = torch.where(flip[:, None], width - 1 - columns, columns)
     rows = torch.arange(height, device=pixels.device).expand(count, height)
-    if corner is not None:
-        rows, columns = rows + corner[0][:, None], columns + corner[1][:, None]
+    if top is not None:
+        rows = rows + top[:, None]
+    if left is not None:
+        columns = columns + left[:, None]
     first = torch.arange(count, device=pixels.device)[:, None] * padded.shape[1]
     places = ((first + rows) * padded.shape[2])[:, :, None] + columns[:, None, :]
     chosen = padded.reshape(-1, channels).index_select(0, places.flatten())

@@ -79,8 +79,8 @@ class Images:
         """Return the images on ``device``; there, only their own rows."""
         if device == self.pixels.device:
             return self
-        pixels = self.pixels if self.rows is None else self.pixels[self.rows]
-        return Images(pixels.to(device), self.labels.to(device), None, self.digest)
+        pixels, labels = self.take(slice(None))
+        return Images(pixels.to(device), labels.to(device), None, self.digest)
 
     def checksum(self) -> str:
         """Return a checksum of pixels, labels and their order; quick where ``digest`` is known."""

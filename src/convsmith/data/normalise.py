@@ -50,10 +50,11 @@ class Normalise:
                 or points.
             memory_format: of the result.
         """
-        mean, factor = constants(self, pixels[0, 0].numel(), pixels.device)
+        _, _, height, width = pixels.shape
+        mean, factor = constants(self, height * width, pixels.device)
         by_place = pixels.permute(0, 2, 3, 1)
         values = by_place.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
-        values.view(len(values), -1).sub_(mean).mul_(factor)  # long rows: no broadcasting over 3
+        values.flatten(1).sub_(mean).mul_(factor)  # long rows: no broadcasting over 3
         return values.permute(0, 3, 1, 2).contiguous(memory_format=memory_format)
 
 
