@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 import convsmith
-from convsmith.cli.main import COMMANDS, main
+from convsmith.cli.main import COMMANDS, main, share_processor
 from convsmith.errors import RunError
 
 
@@ -73,6 +73,7 @@ def test_every_command_has_help(capsys, command):
         (["trian"], "no command is called 'trian' (did you mean `train`?)"),
         (["train", "digits", "--epoch", "3"], "no such option '--epoch'"),
         (["train", "digits", "--epochs", "x"], "'x' is not a valid integer"),
+        (["train", "digits", "--set", "a=1", "b=2"], "every setting needs a --set of its own"),
         (["train"], "say what to train"),
         (["train", "nonsense"], "there is no such preset or file"),
         (["train", "digits", "--device", "gpu"], "there are auto, cpu, cuda and cuda:N"),
@@ -265,3 +266,16 @@ def test_a_termination_while_decoding_leaves_nothing(tmp_path):
     assert process.returncode == 143
     assert "convsmith: stopped" in errors
     assert list(stores.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "count"),
+    [({}, "3000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)],
+)
+def test_waiting_threads_give_up_their_core_unless_told_otherwise(monkeypatch, given, count):
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    share_processor()
+    assert os.environ.get("GOMP_SPINCOUNT") == count

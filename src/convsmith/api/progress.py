@@ -86,23 +86,41 @@ class Silence:
 
 
 class Lines(Silence):
-    """One plain line an epoch on standard error, for pipes and log files."""
+    """Plain lines on standard error, for pipes and log files: one an epoch, at least one a minute.
 
-    def __init__(self) -> None:
-        self._epochs = 0
+    Args:
+        every: seconds without a line after which a step is shown.
+    """
+
+    def __init__(self, every: float = 60) -> None:
+        self._every = every
+        self._outlook = Outlook(0, 0, 0, 0)
+        self._last = 0.0
 
     def begin(self, outlook: Outlook) -> None:
-        """Remember how many epochs there are."""
-        self._epochs = outlook.epochs
+        """Remember how long the training is."""
+        self._outlook = outlook
+        self._last = time.monotonic()
+
+    def pace(self, epoch: int, pace: Pace) -> None:
+        """Print the step that was just read, if nothing was printed for long."""
+        if time.monotonic() - self._last < self._every:
+            return
+        self.say(
+            f"epoch {epoch}/{self._outlook.epochs}  "
+            f"step {pace.step:,}/{self._outlook.steps_per_epoch:,}  {reading(pace)}"
+        )
 
     def epoch(self, end: EpochEnd, validation: str, seconds_left: float) -> None:
         """Print the epoch."""
-        left = f"  {duration(seconds_left)} left" if end.epoch < self._epochs else ""
-        self.say(f"{epoch_line(end, self._epochs)}{validation}{left}")
+        epochs = self._outlook.epochs
+        left = f"  {duration(seconds_left)} left" if end.epoch < epochs else ""
+        self.say(f"{epoch_line(end, epochs)}{validation}{left}")
 
     def say(self, text: str) -> None:
         """Print the text."""
         print(text, file=sys.stderr, flush=True)
+        self._last = time.monotonic()
 
 
 class Bars:
@@ -138,12 +156,8 @@ class Bars:
 
     def pace(self, epoch: int, pace: Pace) -> None:
         """Move both bars."""
-        reading = (
-            f"loss {pace.loss:.4f}  top-1 {pace.top1:.2%}  "
-            f"{pace.images_per_second:,.0f} images/s  {pace.memory_bytes / 2**30:.2f} GiB"
-        )
         name = f"epoch {epoch}/{self._outlook.epochs}"
-        self._bars.update(self._epoch, description=name, completed=pace.step, reading=reading)
+        self._bars.update(self._epoch, description=name, completed=pace.step, reading=reading(pace))
         done = (epoch - 1) * self._outlook.steps_per_epoch + pace.step
         self._bars.update(self._run, completed=done)
 
@@ -195,6 +209,14 @@ def choose_progress(kind: ProgressKind) -> Progress:
     if kind not in kinds:
         raise UserError(f"progress must be auto, bars, lines or none, got {kind!r}")
     return kinds[kind]()
+
+
+def reading(pace: Pace) -> str:
+    """Return the words for a step that was read."""
+    return (
+        f"loss {pace.loss:.4f}  top-1 {pace.top1:.2%}  "
+        f"{pace.images_per_second:,.0f} images/s  {pace.memory_bytes / 2**30:.2f} GiB"
+    )
 
 
 def epoch_line(end: EpochEnd, epochs: int) -> str:

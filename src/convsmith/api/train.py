@@ -300,6 +300,8 @@ def run_session(
             clock=StepClock(device),
             resume=resume_command(run, places),
         )
+        session.say(headline(recipe, parts, model, own))
+        session.say(f"run: {run.path}")
         if restore_newest(session):
             session.say(f"going on at step {session.state.step} of {job.total_steps}")
         else:
@@ -313,6 +315,19 @@ def run_session(
                 f"{place}{error.strerror or error}; once that is mended: {session.resume}"
             ) from error
     return run
+
+
+def headline(recipe: Recipe, parts: Parts, model: nn.Module, own: Own) -> str:
+    """Return what is trained on what, in one line."""
+    network = recipe.model.name if own.model is None else type(model).__name__
+    source = recipe.data.source if own.data is None else own.data.name
+    weights = sum(parameter.numel() for parameter in model.parameters())
+    epochs = "1 epoch" if recipe.train.epochs == 1 else f"{recipe.train.epochs} epochs"
+    return (
+        f"{network} ({weights:,} parameters) on {source}: {len(parts.train):,} images for "
+        f"training, {len(parts.classes)} classes; {epochs}, batch {recipe.train.batch_size}, "
+        f"{recipe.train.precision}"
+    )
 
 
 def free_memory(device: torch.device) -> int | None:

@@ -76,6 +76,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no crash
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    share_processor()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, terminate)  # while a run trains, it has a handler of its own
     try:
@@ -89,8 +90,11 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         print(error.format_message(), file=sys.stderr)
         sys.exit(2)
     except click.UsageError as error:
+        message = lower(error.format_message())
+        if "unexpected extra argument" in message and "=" in message:
+            message += ": every setting needs a --set of its own"
         usage = f"\ntry `{error.ctx.command_path} --help`" if error.ctx else ""
-        fail(f"convsmith: {lower(error.format_message())}{usage}", 2, as_json, "UsageError")
+        fail(f"convsmith: {message}{usage}", 2, as_json, "UsageError")
     except click.ClickException as error:
         fail(f"convsmith: {lower(error.format_message())}", error.exit_code, as_json, "UsageError")
     except (KeyboardInterrupt, click.Abort):
@@ -108,6 +112,17 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             "`convsmith doctor` prints"
         )
         fail(text, 70, as_json, "InternalError")
+
+
+def share_processor() -> None:
+    """Let idle threads give up their core after some microseconds, unless the person says how long.
+
+    GNU OpenMP's own rule keeps a waiting thread turning for a millisecond or more: beside another
+    busy program, small networks then train up to 30 times slower. It reads this when torch is
+    imported. docs/results.md has what it costs and gains.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 
 def terminate(number: int, frame: object) -> NoReturn:
