@@ -13,6 +13,9 @@ DEVELOPMENT := $(VENV)/.convsmith-development
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PIP_INSTALL := PIP_USER=0 $(IN_VENV) -m pip install --disable-pip-version-check
 
+# An environment whose Python is gone, as after an upgrade of the system, was never made.
+$(shell [ ! -e $(CREATED) ] || $(IN_VENV) -c '' 2>/dev/null || rm -f $(CREATED) $(RUNTIME) $(DEVELOPMENT))
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo setup test lint types pytest

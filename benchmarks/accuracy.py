@@ -31,7 +31,7 @@ def row(preset: str, found: list[dict]) -> str:
     spread = stdev(accuracies) if len(accuracies) > 1 else 0.0
     each = ", ".join(f"{accuracy:.2f}" for accuracy in accuracies)
     seconds = median(result["seconds"] for result in found)
-    speed = median(result["images_per_second"] for result in found)
+    speed = median(result["images_per_second"] for result in found if result["images_per_second"])
     epochs = "/".join(sorted({str(result["epochs"]) for result in found}))
     return (
         f"| `{preset}` | {fmean(accuracies):.2f} ± {spread:.2f} | {each} | {epochs} "

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from statistics import median
 
-BUSY = "import torch\nx = torch.randn(1500, 1500)\nwhile True: x @ x"
+BUSY = "import torch\nx = torch.randn(1500, 1500)\nprint(flush=True)\nwhile True: x @ x"
 VARIANTS = {"OpenMP's own": {"GOMP_SPINCOUNT": "300000"}, "convsmith's": {}}
 
 
@@ -38,7 +38,10 @@ def main() -> None:
     options = parser.parse_args()
     print("| beside | waiting threads | seconds, median (least-most) |\n|---|---|---|")
     for place in ("nothing", "a busy program"):
-        busy = subprocess.Popen([sys.executable, "-c", BUSY]) if place != "nothing" else None
+        busy = None
+        if place != "nothing":
+            busy = subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE)
+            busy.stdout.readline()  # it is busy from here on
         try:
             found: dict[str, list[float]] = {name: [] for name in VARIANTS}
             for _ in range(options.rounds):

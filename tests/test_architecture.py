@@ -14,11 +14,13 @@ import convsmith
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "convsmith"
 
-BASE = {"errors", "bounds", "cache", "randomness"}
+BASE = {"errors", "bounds", "cache", "checksum", "processor", "randomness"}
 ALLOWED = {
     "errors": set(),
     "bounds": set(),
     "cache": set(),
+    "checksum": set(),
+    "processor": set(),
     "randomness": set(),
     "nn": BASE,
     "models": {"nn"} | BASE,
@@ -36,12 +38,16 @@ TOP = {"__init__", "__main__"}
 
 
 def layer(module):
-    return module.split(".")[1] if "." in module else "__init__"
+    """The package or module of ours that a name belongs to; `convsmith.__version__` is its own."""
+    name = module.split(".")[1] if "." in module else "__init__"
+    return name if name in ALLOWED else "__init__"
 
 
 def imports(path):
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+        if isinstance(node, ast.ImportFrom) and node.module == "convsmith":
+            yield from (f"convsmith.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             yield node.module
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

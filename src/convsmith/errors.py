@@ -36,6 +36,7 @@ __all__ = [
     "RecipeError",
     "ResumeError",
     "RunError",
+    "Terminated",
     "UserError",
     "WriteError",
     "did_you_mean",
@@ -143,3 +144,7 @@ class Interrupted(ConvsmithError):  # noqa: N818  # like KeyboardInterrupt: not 
     def __init__(self, signal_number: int, resume: str) -> None:
         self.exit_code = 128 + signal_number
         super().__init__(f"stopped; to go on: {resume}")
+
+
+class Terminated(BaseException):
+    """SIGTERM while no step is trained; like KeyboardInterrupt, nothing that can be handled."""

@@ -10,6 +10,7 @@ import threading
 import numpy
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 import convsmith
@@ -22,6 +23,7 @@ from convsmith.errors import (
     NonFiniteError,
     ResumeError,
     RunError,
+    Terminated,
     UserError,
     WriteError,
 )
@@ -163,12 +165,17 @@ def test_outside_the_main_thread_training_works_without_signals(finished, tmp_pa
     assert found == [finished.results.test]
 
 
-def test_a_run_that_was_stopped_before_its_first_checkpoint_starts_at_step_0(
+def test_a_run_that_was_killed_before_its_first_step_starts_at_step_0(
     finished, monkeypatch, tmp_path
 ):
-    run = stopped_at(monkeypatch, tmp_path, 3)
-    shutil.rmtree(run / "checkpoints")
-    again = resume(run)
+    def die(session):
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "drive", die)
+        with pytest.raises(RuntimeError, match="killed"):
+            small(tmp_path)
+    again = resume(tmp_path / "run")
     assert again.results.test == finished.results.test
     assert [event["step"] for event in again.metrics] == [e["step"] for e in finished.metrics]
 
@@ -476,3 +483,136 @@ def test_a_damaged_recipe_of_a_run_is_no_mistake_of_the_users(finished, tmp_path
         (place / "recipe.yaml").write_text(content)
     with pytest.raises(DamagedError, match=rf"recipe\.yaml {re.escape(said)}"):
         convsmith.evaluate(place)
+
+
+def test_a_warm_start_killed_before_its_first_step_begins_with_those_weights(
+    finished, tmp_path, monkeypatch
+):
+    def die(session):
+        raise RuntimeError("killed")
+
+    whole = small(tmp_path, "whole", start_from=finished.path)
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "drive", die)
+        with pytest.raises(RuntimeError, match="killed"):
+            small(tmp_path, start_from=finished.path)
+    run = resume(tmp_path / "run")
+    files = [(each.path / "weights.safetensors").read_bytes() for each in (whole, run)]
+    assert files[0] == files[1]
+    assert whole.results.test != finished.results.test
+
+
+def test_the_speed_of_a_run_resumed_at_its_end_is_what_was_logged(monkeypatch, tmp_path):
+    run = stopped_at(monkeypatch, tmp_path, 48)
+    assert resume(run).results.images_per_second > 100
+
+
+@pytest.mark.parametrize(("raised", "code"), [(KeyboardInterrupt, 130), (Terminated, 143)])
+def test_stopped_while_it_finishes_a_run_says_how_to_go_on(
+    finished, monkeypatch, tmp_path, raised, code
+):
+    def stop(*arguments):
+        raise raised
+
+    with monkeypatch.context() as patch:
+        patch.setattr("convsmith.api.finish.measure", stop)
+        with pytest.raises(Interrupted, match="to go on: convsmith train --resume") as caught:
+            small(tmp_path)
+    assert caught.value.exit_code == code
+    assert resume(tmp_path / "run").results.test == finished.results.test
+
+
+def test_a_page_that_cannot_be_written_costs_no_training(tmp_path, monkeypatch, capsys):
+    def full(run):
+        raise WriteError("cannot write report.html: No space left on device")
+
+    monkeypatch.setattr("convsmith.api.drive.write_report", full)
+    run = convsmith.train("digits", epochs=1, runs=tmp_path, progress="lines")
+    assert run.finished
+    assert "the page is left as it was: cannot write" in capsys.readouterr().err
+
+
+def test_weights_are_for_those_whom_the_rest_of_the_run_is_for(tmp_path):
+    before = os.umask(0o077)
+    try:
+        run = convsmith.train("digits", epochs=1, runs=tmp_path, progress="none")
+    finally:
+        os.umask(before)
+    assert {oct(path.stat().st_mode & 0o777) for path in run.path.glob("*.*")} == {"0o600"}
+
+
+@pytest.mark.parametrize("settings", [("1", "1"), ("64", "64")])
+def test_micro_batches_too_small_for_batch_normalisation_are_told_at_once(settings, tmp_path):
+    batch, parts = settings
+    sets = (f"train.batch_size={batch}", f"train.accumulate={parts}", "train.precision=fp32")
+    with pytest.raises(UserError, match="vgg_bn cannot be trained on one image at a time"):
+        convsmith.train("digits", model="vgg_bn", runs=tmp_path, progress="none", sets=sets)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_best_weights_are_kept_even_where_the_last_are_used(tmp_path):
+    keywords = {"runs": tmp_path, "progress": "none", "epochs": 6, "seed": 2}
+    last = convsmith.train("digits", name="last", **keywords)
+    best = convsmith.train("digits", name="best", sets=("train.keep=best",), **keywords)
+    assert last.results.best_epoch == best.results.best_epoch < 6
+    kept = load_file(last.path / "best.safetensors")
+    chosen = load_file(best.path / "weights.safetensors")
+    assert all(torch.equal(kept[name], chosen[name]) for name in chosen)
+    assert not (best.path / "best.safetensors").exists()
+
+
+def test_a_run_of_ones_own_network_asks_for_it(tmp_path, monkeypatch):
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    with monkeypatch.context() as patch:
+        Stopping(patch, 3)
+        with pytest.raises(Interrupted):
+            small(tmp_path, model=net)
+    with pytest.raises(UserError, match="trained a network of your own: pass it as `model=`"):
+        resume(tmp_path / "run")
+    resume(tmp_path / "run", model=nn.Sequential(nn.Flatten(), nn.Linear(64, 10)))
+    with pytest.raises(UserError, match="trained a network of your own: pass it as `model=`"):
+        convsmith.evaluate(tmp_path / "run")
+
+
+def test_other_test_images_are_not_what_was_measured(tmp_path):
+    pixels = torch.randint(0, 256, (60, 1, 8, 8), dtype=torch.uint8)
+    labels = torch.arange(60) % 10
+    data = convsmith.own_source((pixels, labels), (pixels[:20], labels[:20]))
+    other = convsmith.own_source((pixels, labels), (pixels[20:40], labels[20:40]))
+    run = convsmith.train("digits", data=data, epochs=1, runs=tmp_path, progress="none")
+    assert convsmith.evaluate(run.path, data=data).score == run.results.test
+    with pytest.raises(ResumeError, match="the test images are not those that it was measured on"):
+        convsmith.evaluate(run.path, data=other)
+
+
+def test_limits_of_the_instruction_set_are_noticed(monkeypatch, tmp_path):
+    run = stopped_at(monkeypatch, tmp_path, 3)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "SSE41")
+    with pytest.raises(ResumeError, match=r"what limits the instruction sets was \{\} and is"):
+        resume(run)
+
+
+def test_looking_leaves_the_threads_as_they_were(finished):
+    torch.set_num_threads(1)
+    convsmith.evaluate(finished.path)
+    assert torch.get_num_threads() == 1
+    with pytest.raises(UserError, match="split must be train, validation or test, not 'tset'"):
+        convsmith.evaluate(finished.path, "tset")
+    with pytest.raises(UserError, match="run must be a path or a name, not a NoneType"):
+        convsmith.load(None)
+
+
+def test_a_finished_run_resumed_has_its_page(finished, tmp_path):
+    run = shutil.copytree(finished.path, tmp_path / "run")
+    (run / "report.html").unlink()
+    resume(run)
+    assert "report.html" in {path.name for path in run.iterdir()}
+
+
+def test_steps_that_take_long_are_shown_though_they_are_not_logged(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(drive, "SHOW_EVERY", 0)
+    monkeypatch.setattr("convsmith.api.progress.Lines.__init__.__defaults__", (0,))
+    recipe = SMALL | {"train": SMALL["train"] | {"log_every": 1000}}
+    run = convsmith.train(recipe, runs=tmp_path, progress="lines")
+    assert "epoch 1/3  step 2/" in capsys.readouterr().err
+    assert {event["event"] for event in run.metrics} == {"epoch"}

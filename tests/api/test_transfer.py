@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 import convsmith
 from convsmith.data import load_source
 from convsmith.data.images import Images, Source
-from convsmith.errors import RecipeError, UserError
+from convsmith.errors import Interrupted, RecipeError, UserError
 
 TUNED = {
     "data": {"source": "own", "validation": 0.2},
@@ -105,10 +105,28 @@ def stopped(recipe, backbone, runs, steps):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(drive, "save_checkpoint", dies)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(Interrupted):
             tune(runs, str(backbone.path), recipe, name="run")
     data = digits(range(5, 10), 8)
     return convsmith.train(resume=runs / "run", data=data, progress="none").path
+
+
+def test_killed_before_its_first_step_it_still_begins_with_those_weights(
+    backbone, tmp_path, monkeypatch
+):
+    whole = tune(tmp_path, str(backbone.path), name="whole")
+    data = digits(range(5, 10), 8)
+    with monkeypatch.context() as patch:
+        patch.setattr("convsmith.api.train.drive", lambda session: die())
+        with pytest.raises(RuntimeError, match="killed"):
+            tune(tmp_path, str(backbone.path), name="run")
+    run = convsmith.train(resume=tmp_path / "run", data=data, progress="none")
+    files = [(each.path / "weights.safetensors").read_bytes() for each in (whole, run)]
+    assert files[0] == files[1]
+
+
+def die():
+    raise RuntimeError("killed")
 
 
 def test_muon_too_can_train_the_head_first(backbone, tmp_path):

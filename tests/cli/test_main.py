@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import signal
 import stat
 import subprocess
 import sys
@@ -279,3 +280,18 @@ def test_waiting_threads_give_up_their_core_unless_told_otherwise(monkeypatch, g
         monkeypatch.setenv(name, value)
     share_processor()
     assert os.environ.get("GOMP_SPINCOUNT") == count
+
+
+def test_a_termination_is_told_in_json_too(capsys, monkeypatch):
+    def stop(**options):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("convsmith.api.doctor.doctor", stop)
+    try:
+        status, out, err = call(capsys, "doctor", "--json")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert status == 143
+    assert json.loads(out.splitlines()[-1])["error"]["exit_code"] == 143
+    assert err == "convsmith: stopped\n"

@@ -10,7 +10,7 @@ import torchvision
 
 from convsmith.data import load_source
 from convsmith.data.idx import read_idx
-from convsmith.errors import DataError
+from convsmith.errors import DataError, DataNotFound
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 NAMES = {
@@ -189,7 +189,7 @@ def test_every_byte_of_the_magic_number_counts(tmp_path, place):
         read_idx(path, 1)
 
 
-@pytest.mark.parametrize("layout", ["MNIST/raw", "mnist", "."])
+@pytest.mark.parametrize("layout", ["MNIST/raw", "mnist"])
 def test_the_files_are_found_in_each_of_the_usual_folders(root, tmp_path, layout):
     other = tmp_path / "other"
     (other / layout).mkdir(parents=True, exist_ok=True)
@@ -226,3 +226,9 @@ def test_sizes_whose_product_is_too_large_for_an_integer_are_a_lie_too(root):
     (root / "MNIST" / "raw" / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(header))
     with pytest.raises(DataError, match="train-images-idx3-ubyte"):
         load_source("mnist", root)
+
+
+def test_another_set_in_the_data_folder_itself_is_not_taken_for_mnist(root, tmp_path):
+    (root / "MNIST" / "raw").rename(tmp_path / "clothes")
+    with pytest.raises(DataNotFound, match="mnist is not found"):
+        load_source("mnist", tmp_path / "clothes")

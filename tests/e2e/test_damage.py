@@ -39,6 +39,12 @@ def garble(path):
     path.write_bytes(b"\x00\xff not what it was")
 
 
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[-9] ^= 4  # a weight, a digit of a number, a letter of a name
+    path.write_bytes(content)
+
+
 def empty_object(path):
     path.write_text("{}")
 
@@ -48,7 +54,24 @@ def folder(path):
     path.mkdir()
 
 
-MENDABLE = ["weights.safetensors", "model.json", "results.json"]
+def test_a_flipped_bit_is_never_used(run):
+    flip(run / "weights.safetensors")
+    for use in (convsmith.load, convsmith.evaluate):
+        with pytest.raises(DamagedError, match=r"weights\.safetensors does not match its checksum"):
+            use(run)
+
+
+def test_metrics_that_were_cut_are_not_filled_up(whole, run):
+    lines = (run / "metrics.jsonl").read_bytes().splitlines(keepends=True)
+    (run / "metrics.jsonl").write_bytes(lines[0] + lines[1][:9])
+    (run / "results.json").unlink()
+    assert convsmith.train(resume=run, progress="none").metrics == [json.loads(lines[0])]
+    (run / "metrics.jsonl").write_bytes(b"\0\0\n")
+    with pytest.raises(DamagedError, match=r"metrics\.jsonl:1 is not as convsmith wrote it"):
+        _ = convsmith.open_run(run).metrics
+
+
+MENDABLE = ["weights.safetensors", "model.json", "SHA256SUMS", "results.json"]
 DAMAGES = [remove, cut, garble, empty_object]
 
 
@@ -62,7 +85,8 @@ def test_what_the_end_wrote_is_made_again_from_the_checkpoint(whole, run, capsys
         assert (run / file).read_bytes() == (whole / file).read_bytes()
     err = capsys.readouterr().err
     if not (name == "results.json" and damage is remove):  # then it looks like never finished
-        assert err.startswith(f"making again what is damaged: {run / name}")
+        assert err.startswith("making again what is damaged: ")
+        assert (str(run / name) if name != "SHA256SUMS" else "checksum") in err
     assert "train loss" not in err  # nothing was trained
 
 

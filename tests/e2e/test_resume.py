@@ -115,7 +115,7 @@ def test_a_run_killed_again_and_again_ends_bit_identical(context, tmp_path, name
     # The first kill falls into the start, the others anywhere in their share of the run; every
     # other one into the writing of a checkpoint.
     chance, run = random.Random(name), tmp_path / "killed" / "run"
-    child = start(context, recipe, None, run.parent)
+    child, halves = start(context, recipe, None, run.parent), 0
     for kill in range(KILLS_EACH):
         target = round(steps * (kill - chance.random()) / KILLS_EACH)
         wait_for(lambda target=target: steps_done(run) >= target, child, 60)
@@ -126,10 +126,12 @@ def test_a_run_killed_again_and_again_ends_bit_identical(context, tmp_path, name
         assert child.is_alive(), "the run ended before it was killed often enough"
         child.kill()
         child.join()
+        halves += any(run.glob("checkpoints/.step-*.writing"))
         resume = run if run.exists() else None
         child = start(context, None if resume else recipe, resume, run.parent)
     child.join()
     assert child.exitcode == 0
+    assert halves > 0, "no kill fell into the writing of a checkpoint"
     killed = outcome(run)
     assert killed["metrics"] == straight["metrics"]
     assert killed["results"] == straight["results"]

@@ -56,3 +56,19 @@ def test_looking_changes_nothing():
     assert [module.training for module in model] == [True, True, False, True, True]
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("persistent", [True, False])
+def test_what_a_checkpoint_cannot_hold_is_told(persistent):
+    model = flat(4)
+    model.register_buffer("scale", torch.ones(1).expand(10), persistent=persistent)
+    with pytest.raises(ModelError, match=r"net: scale is an expanded tensor; make it one with"):
+        require_fit(model, IMAGES, 4, "net")
+
+
+def test_batch_normalisation_of_one_value_is_told():
+    model = flat(4).append(nn.BatchNorm1d(4))
+    require_fit(model, IMAGES, 4, "net")
+    with pytest.raises(ModelError, match="net cannot be trained on one image at a time: Expected"):
+        require_fit(model, IMAGES, 4, "net", smallest=1)
+    assert int(model[-1].num_batches_tracked) == 0

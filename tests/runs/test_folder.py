@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import threading
@@ -5,7 +6,7 @@ import threading
 import pytest
 
 from convsmith.errors import RunError
-from convsmith.runs.folder import RunFolder, find_runs_folder
+from convsmith.runs.folder import RunFolder, find_runs_folder, write_atomically
 
 
 def create(runs, name=None):
@@ -106,3 +107,61 @@ def test_who_is_only_looking_is_waited_for(tmp_path):
     with run.locked(patience=5):
         assert over.is_set()
     looking.join()
+
+
+def test_threads_make_runs_beside_one_another(tmp_path):
+    made = []
+
+    def make():
+        for _ in range(20):
+            made.append(create(tmp_path))
+
+    threads = [threading.Thread(target=make) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {run.path.name for run in made} == {f"mnist-{n}" for n in range(1, 81)}
+    assert len(list(tmp_path.iterdir())) == 80
+
+
+def test_a_run_appears_with_what_it_begins_with_or_not_at_all(tmp_path):
+    run = RunFolder.create(tmp_path, "r", "", {}, begin=lambda run: run.checkpoints.mkdir())
+    assert run.checkpoints.is_dir()
+
+    def fails(run):
+        raise ValueError("ours")
+
+    with pytest.raises(ValueError, match="ours"):
+        RunFolder.create(tmp_path, "r", "", {}, begin=fails)
+    assert [path.name for path in tmp_path.iterdir()] == ["r-1"]
+
+
+def test_what_a_killed_process_left_goes_after_a_day(tmp_path):
+    old, new = tmp_path / ".new-1-a", tmp_path / ".new-2-b"
+    for draft in (old, new):
+        draft.mkdir()
+    os.utime(old, (0, 0))
+    create(tmp_path)
+    assert not old.exists()
+    assert new.exists()
+
+
+def test_one_file_may_be_written_by_several_at_once(tmp_path):
+    failures = []
+
+    def write(text):
+        try:
+            for _ in range(50):
+                write_atomically(tmp_path / "page", text)
+        except OSError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=write, args=(letter * 1000,)) for letter in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert len(set((tmp_path / "page").read_text())) == 1
+    assert len(list(tmp_path.iterdir())) == 1

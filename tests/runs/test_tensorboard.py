@@ -5,7 +5,7 @@ import warnings
 import pytest
 
 import convsmith
-from convsmith.errors import UserError
+from convsmith.errors import Interrupted, UserError
 
 KEYWORDS = {"epochs": 2, "seed": 1}
 SETS = ("train.tensorboard=true", "train.log_every=5")
@@ -49,7 +49,7 @@ def test_steps_made_twice_are_there_once(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(drive, "end_epoch", dies)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(Interrupted):
             convsmith.train(
                 "digits",
                 runs=tmp_path,

@@ -1,6 +1,7 @@
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -186,3 +187,23 @@ def test_a_checkpoint_set_aside_is_brought_back_where_no_newer_one_came(tmp_path
         save_checkpoint(tmp_path, 3, TENSORS, FIELDS | {"scale": 9})
     assert list(tmp_path.glob("step-*")) == []
     assert load_checkpoint(checkpoints(tmp_path)[0])[1] == FIELDS
+
+
+def test_a_copy_beside_the_checkpoints_is_left_alone(tmp_path):
+    for step in (1, 2, 3):
+        save_checkpoint(tmp_path, step, TENSORS, FIELDS)
+    shutil.copytree(tmp_path / "step-00000002", tmp_path / "step-00000002.bak")
+    assert [int(folder.name[5:]) for folder in checkpoints(tmp_path)] == [1, 2, 3]
+    delete_after(tmp_path, 2)
+    prune(tmp_path, 1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "step-00000002",
+        "step-00000002.bak",
+    ]
+
+
+def test_tensors_that_share_memory_are_stored_each(tmp_path):
+    whole = torch.arange(6.0)
+    tied = {"a": whole, "b": whole, "c": whole[2:]}
+    tensors, _ = load_checkpoint(save_checkpoint(tmp_path, 1, tied, FIELDS))
+    assert all(torch.equal(tensors[name], tied[name]) for name in tied)

@@ -5,9 +5,14 @@ import os
 import pytest
 import torch
 
+from convsmith.data.batches import Loading, Reader
+from convsmith.data.images import Images
 from convsmith.errors import DeviceError
+from convsmith.recipe.build import set_up
+from convsmith.recipe.load import load_recipe
 from convsmith.training import precision_auto
 from convsmith.training.device import bf16_supported, configure, fp16_unsafe, resolve_device
+from convsmith.training.memory import peak_bytes, used_bytes
 
 CUDA = torch.device("cuda", 0)
 GTX_1660 = ("NVIDIA GeForce GTX 1660 SUPER", (7, 5))
@@ -152,3 +157,27 @@ def test_a_cpu_is_left_as_it_is(monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
     configure(torch.device("cpu"), deterministic=False, fixed_size=True)
     assert torch.backends.cudnn.benchmark is False
+
+
+def test_what_a_recipe_says_of_a_gpu_reaches_it(monkeypatch):
+    said = {}
+    monkeypatch.setattr(
+        "convsmith.recipe.build.configure", lambda device, **settings: said.update(settings)
+    )
+    sets = ["train.deterministic=false", "train.memory_fraction=0.5"]
+    set_up(CUDA, load_recipe("digits", sets=sets).recipe)
+    assert said == {"deterministic": False, "fixed_size": True, "memory_fraction": 0.5}
+
+
+def test_memory_of_a_gpu_is_what_pytorch_allocated(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 5)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 7)
+    assert (used_bytes(CUDA), peak_bytes(CUDA)) == (5, 7)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_batches_that_are_read_ahead_go_to_a_gpu_through_pinned_memory(device):
+    images = Images(torch.zeros(4, 1, 2, 2, dtype=torch.uint8), torch.zeros(4, dtype=torch.int64))
+    reader = Reader(images, torch.device(device), Loading(stream=True))
+    assert reader._loader.pin_memory == (device == "cuda")
+    assert reader.device == torch.device("cpu")  # the rows are chosen where the images are

@@ -1,6 +1,8 @@
 """The loop against hand-written training, and what it promises about stopping and resuming."""
 
 import copy
+import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +11,7 @@ from torch import nn
 from convsmith.errors import CheckpointError, NonFiniteError
 from convsmith.randomness import generator
 from convsmith.training.ema import Ema
-from convsmith.training.fit import EpochEnd, Step, fit
+from convsmith.training.fit import EpochEnd, Step, fit, look_every
 from convsmith.training.job import Job, State
 from convsmith.training.losses import LOSSES
 from convsmith.training.optimizers import OPTIMIZERS
@@ -261,3 +263,71 @@ def test_a_gradient_that_explodes_is_found_though_every_output_is_finite():
     with pytest.raises(NonFiniteError):
         run(job)
     assert locate_nonfinite(job, State.new(job), 0) == "in the gradient of the output of `1`"
+
+
+class Recording(nn.Dropout):
+    """Keeps the masks that it draws."""
+
+    def __init__(self):
+        super().__init__()
+        self.masks = []
+
+    def forward(self, x):
+        mask = super().forward(torch.ones_like(x))
+        if self.training:
+            self.masks.append(mask.clone())
+        return x * mask
+
+
+def test_dropout_differs_by_step_and_micro_batch_and_comes_again():
+    def masks():
+        dropout = Recording()
+        job = make_job(nn.Sequential(*plain_net()[:-1], dropout, plain_net()[-1]), accumulate=2)
+        for event in fit(job, State.new(job)):
+            if isinstance(event, Step) and event.step == 3:
+                return dropout.masks
+        raise AssertionError
+
+    found = masks()
+    assert len(found) == 6
+    for number, mask in enumerate(found):
+        assert not any(torch.equal(mask, other) for other in found[number + 1 :])
+    assert all(torch.equal(a, b) for a, b in zip(found, masks(), strict=True))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_device_that_runs_ahead_is_looked_at_now_and_then_and_nothing_is_lost(
+    monkeypatch, precision
+):
+    job = make_job(Bursting(at=4), precision=precision)
+    monkeypatch.setattr("convsmith.training.fit.look_every", lambda job: 3)
+    steps, weights = [], []
+    events = fit(job, State.new(job))
+    for event in itertools.islice(events, 5):
+        steps.append(event.step)
+        weights.append(job.model.layer.weight.detach().clone())
+    with pytest.raises(NonFiniteError) as caught:
+        next(events)
+    assert caught.value.step == 3  # counted from 0
+    assert steps == [1, 2, 3, 4, 5]  # no EpochEnd among them; the sixth step reads the mark
+    assert torch.equal(weights[2], weights[4])
+    assert not torch.equal(weights[1], weights[2])
+
+
+class Bursting(nn.Module):
+    """Returns infinity in one step."""
+
+    def __init__(self, at):
+        super().__init__()
+        torch.manual_seed(3)
+        self.layer, self.at, self.calls = nn.Linear(192, 4), at, 0
+
+    def forward(self, x):
+        self.calls += 1
+        return self.layer(x.flatten(1)) * (torch.inf if self.calls == self.at else 1)
+
+
+def test_only_a_processor_is_looked_at_after_every_step():
+    job = make_job(plain_net(), check_every=50)
+    assert look_every(job) == 1
+    assert look_every(replace(job, device=torch.device("cuda"))) == 50

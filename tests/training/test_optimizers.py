@@ -4,11 +4,13 @@ import copy
 
 import pytest
 import torch
+import torchvision
 from torch import nn
 
 from convsmith.training.muon import Muon, as_matrix, matrices
 from convsmith.training.optimizers import OPTIMIZERS, muon, parameter_groups
 
+LAYERS = (nn.Conv2d, nn.Linear)
 IMAGES = torch.randn(16, 3, 8, 8, generator=torch.Generator().manual_seed(2))
 LABELS = torch.arange(16) % 4
 
@@ -188,3 +190,22 @@ def test_muons_state_goes_through_its_state_dict():
     other.load_state_dict(model.state_dict())
     another.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     assert steps(model, optimizer, 3) == steps(other, another, 3)
+
+
+@pytest.mark.parametrize("name", ["vit_b_32", "convnext_tiny", "swin_t"])
+def test_muon_takes_filters_and_matrices_only(name):
+    with torch.device("meta"):
+        model = torchvision.models.get_model(name)
+    layers = {id(p) for m in model.modules() if isinstance(m, LAYERS) for p in [m.weight]}
+    chosen = matrices(model)
+    assert {id(p) for p in chosen} < layers
+    assert len(chosen) == len(layers) - 2
+    first = next(m.weight for m in model.modules() if isinstance(m, nn.Conv2d))
+    assert not any(p is first or len(p) == 1000 for p in chosen)
+
+
+def test_a_computed_weight_is_not_for_muon():
+    model = net()
+    nn.utils.parametrizations.weight_norm(model[3])
+    steps(model, muon(model))
+    assert len(matrices(model)) == 1

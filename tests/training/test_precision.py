@@ -131,3 +131,18 @@ def test_a_fused_optimizer_is_told_by_the_device_not_to_step(monkeypatch):
         mark = torch.tensor(value).as_subclass(OnDevice)
         make_precision("fp32", CPU)._step_unless(optimizer, mark)
         assert stepped[-1] == expected
+
+
+def test_after_a_bad_step_in_fp16_the_next_ones_do_nothing_and_a_restored_run_goes_on():
+    model, optimizer, precision = setting("fp16")
+    one_step(model, optimizer, precision, step=0)
+    kept, weights = precision.state_dict(), model.weight.detach().clone()
+    first_bad = torch.tensor(-1)
+    for step in (1, 2, 3):
+        scale = math.inf if step == 1 else 1.0
+        one_step(model, optimizer, precision, scale, step=step, first_bad=first_bad)
+    assert int(first_bad) == 1
+    assert torch.equal(model.weight, weights)
+    precision.load_state_dict(kept)
+    assert one_step(model, optimizer, precision, step=1, first_bad=first_bad.fill_(-1))[0] == -1
+    assert not torch.equal(model.weight, weights)

@@ -71,6 +71,8 @@ def test_one_cycle_rises_falls_and_ends_in_a_short_tail():
     assert all(before > after for before, after in itertools.pairwise(factors[300:]))
     assert factors[949] == pytest.approx(0.01, rel=0.1)
     assert factors[999] == pytest.approx(0.0001)
+    assert one_cycle(1000, 100, low=0.1)(999) == pytest.approx(0.001)
+    assert one_cycle(1000, 100, low=0.1, final=0.5)(999) == pytest.approx(0.5)
     tail = [before - after for before, after in itertools.pairwise(factors[950:])]
     assert tail == pytest.approx([tail[0]] * 49)
 

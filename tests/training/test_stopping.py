@@ -32,6 +32,11 @@ def test_nan_is_never_better_not_even_as_the_first():
     assert watch.best == 2.0
 
 
+def test_infinity_is_never_better_either():
+    assert feed(EarlyStopping("loss"), [math.inf, 2.0, -math.inf]) == [False, True, False]
+    assert feed(EarlyStopping("top1"), [math.inf, 0.5]) == [False, True]
+
+
 def test_a_gain_within_min_delta_is_no_gain():
     assert feed(EarlyStopping("top1", 7, 0.1), [0.5, 0.55, 0.61]) == [True, False, True]
 
@@ -43,7 +48,7 @@ def test_without_patience_it_only_remembers():
     assert watch.best_epoch == 1
 
 
-@given(st.lists(st.floats(allow_infinity=False), max_size=20), st.integers(0, 19))
+@given(st.lists(st.floats(), max_size=20), st.integers(0, 19))
 def test_a_copy_made_from_its_state_goes_on_alike(values, cut):
     whole, first = EarlyStopping("loss", 4), EarlyStopping("loss", 4)
     feed(whole, values)

@@ -22,7 +22,7 @@ from convsmith.api.machine import (
 )
 from convsmith.data import SOURCES, find_root, load_source
 from convsmith.errors import DataError
-from convsmith.runs.environment import cpu_features, cpu_name
+from convsmith.processor import cpu_features, cpu_name
 from convsmith.runs.folder import find_runs_folder
 from convsmith.training.device import (
     bf16_supported,

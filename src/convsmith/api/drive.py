@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from convsmith.api.progress import Outlook, Pace, Progress
 from convsmith.api.signals import StopRequest, stop_requests
 from convsmith.errors import CheckpointError, Interrupted, NonFiniteError, WriteError
-from convsmith.recipe.build import keeps_best
 from convsmith.recipe.schema import Recipe
 from convsmith.reporting.report import write_report
 from convsmith.runs.folder import RunFolder
@@ -26,8 +25,9 @@ from convsmith.training.memory import used_bytes
 from convsmith.training.recovery import locate_nonfinite
 from convsmith.training.snapshot import restore, snapshot
 
-__all__ = ["Session", "checkpoint", "drive", "restore_newest"]
+__all__ = ["Session", "checkpoint", "drive", "first_checkpoint", "restore_newest"]
 
+SHOW_EVERY = 20  # seconds after which a step is shown though it is not logged
 PAGE_EVERY = 60  # seconds between two writings of the page of a run that goes on
 
 
@@ -70,8 +70,6 @@ def drive(session: Session) -> None:
     session.progress.begin(outlook)
     try:
         with stop_requests() as request:
-            if session.saved is None:
-                checkpoint(session)
             while True:
                 try:
                     consume(session, request)
@@ -113,13 +111,14 @@ class PaceKeeper:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._images = 0
-        self._since = time.perf_counter()
+        self._since = self._shown = time.perf_counter()
 
     def step(self, event: Step) -> None:
-        """Count a step; every ``log_every`` steps, log and show it."""
+        """Count a step; log and show it every ``log_every`` steps, show it if they take long."""
         session = self._session
         self._images += event.images
-        if event.step % session.recipe.train.log_every:
+        logged = event.step % session.recipe.train.log_every == 0
+        if not logged and time.perf_counter() - self._shown < SHOW_EVERY:
             return
         _, correct, seen = session.state.epoch_sums.tolist()
         now = time.perf_counter()
@@ -130,6 +129,10 @@ class PaceKeeper:
             images_per_second=self._images / (now - self._since),
             memory_bytes=used_bytes(session.job.device),
         )
+        session.progress.pace(event.epoch + 1, pace)
+        self._shown = time.perf_counter()
+        if not logged:
+            return
         session.journal.record(
             "step",
             step=event.step,
@@ -140,7 +143,6 @@ class PaceKeeper:
             images_per_second=round(pace.images_per_second, 1),
             memory_bytes=pace.memory_bytes,
         )
-        session.progress.pace(event.epoch + 1, pace)
         self._images, self._since = 0, time.perf_counter()
 
 
@@ -150,7 +152,7 @@ def end_epoch(session: Session, event: EpochEnd) -> None:
     validated = None
     if job.validation is not None:
         validated = evaluate(job.eval_model, job.validation, job.loss, job.precision)
-        if is_best(session, validated, event.epoch) and keeps_best(session.recipe):
+        if is_best(session, validated, event.epoch):
             weights = job.eval_model.state_dict()
             state.best = {name: tensor.detach().clone() for name, tensor in weights.items()}
     session.journal.record(
@@ -193,15 +195,14 @@ def keep_page(session: Session) -> None:
 
 
 def write_page(session: Session) -> None:
-    """Write the run's page; a mistake of ours in it must not cost anybody a training.
+    """Write the run's page; what goes wrong with it must not cost anybody a training.
 
-    Raises:
-        WriteError: the disk is full.
+    If the disk is full, the next checkpoint will say so, and how to go on.
     """
     try:
         write_report(session.run)
-    except WriteError:
-        raise
+    except WriteError as error:
+        session.say(f"the page is left as it was: {error}")
     except Exception as error:  # noqa: BLE001
         session.say(f"the page could not be made, please report it: {error!r}")
 
@@ -232,8 +233,14 @@ def checkpoint(session: Session) -> None:
     session.saved, session.saved_at = (state.step, state.epoch), time.perf_counter()
 
 
-def restore_newest(session: Session) -> bool:
-    """Restore the newest checkpoint that is whole; return False if the run has none.
+def first_checkpoint(run: RunFolder, job: Job, state: State) -> None:
+    """Write the checkpoint of a run that has not begun; with it, it can be resumed."""
+    tensors, fields = snapshot(job, state)
+    save_checkpoint(run.checkpoints, 0, tensors, fields | {"metrics_bytes": 0})
+
+
+def restore_newest(session: Session) -> None:
+    """Restore the newest checkpoint that is whole.
 
     Damaged ones are reported and deleted, metrics and checkpoints of a later time cut off.
 
@@ -254,12 +261,10 @@ def restore_newest(session: Session) -> bool:
         session.journal.cut(fields["metrics_bytes"], session.state.step)
         session.saved = session.state.step, session.state.epoch
         session.started = time.perf_counter()
-        return True
-    if folders or session.run.metrics.stat().st_size:  # the first checkpoint is before any metric
-        what = "every checkpoint is damaged" if folders else "there is no checkpoint any more"
-        anew = f"convsmith train {session.run.recipe}"
-        raise CheckpointError(f"{session.run.checkpoints}: {what}; to train anew: {anew}")
-    return False
+        return
+    what = "every checkpoint is damaged" if folders else "there is no checkpoint any more"
+    anew = f"convsmith train {session.run.recipe}"
+    raise CheckpointError(f"{session.run.checkpoints}: {what}; to train anew: {anew}")
 
 
 def recover(session: Session, error: NonFiniteError) -> None:

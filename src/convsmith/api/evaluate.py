@@ -1,15 +1,17 @@
 """Measure a finished run's weights again, on any part of its data."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from convsmith.api.load import read_weights
 from convsmith.api.progress import ticking
-from convsmith.api.run import open_run
+from convsmith.api.run import Run, open_run, require_own_model
 from convsmith.data import find_root
 from convsmith.data.images import Source
 from convsmith.errors import ResumeError, UserError
@@ -64,16 +66,40 @@ def evaluate(
 
     Raises:
         RunError: there is no such finished run.
-        ResumeError: the training images have changed since.
-        UserError: the run kept no validation part.
+        ResumeError: the images have changed since.
+        UserError: the run kept no validation part, or there is no such part.
     """
+    if split not in get_args(Part):
+        raise UserError(f"split must be train, validation or test, not {split!r}")
     opened = open_run(run, runs)
-    recipe = opened.recipe
     weights = read_weights(opened.folder)
-    torch.set_num_threads(opened.environment["exact"]["threads"])
+    require_own_model(opened, model)
+    with threads(opened.environment["exact"]["threads"]):
+        return evaluate_opened(opened, weights, split, (model, data), data_root)
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let PyTorch use so many threads for a while."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def evaluate_opened(
+    opened: Run,
+    weights: dict[str, Tensor],
+    split: Part,
+    own: tuple[nn.Module | None, Source | None],
+    data_root: str | os.PathLike[str] | None,
+) -> Evaluated:
+    """Evaluate a run's weights, perhaps with the user's own network or data."""
+    recipe, (model, source) = opened.recipe, own
     device = resolve_device(recipe.train.device)
     set_up(device, recipe)
-    source = data
     if source is None:
         with ticking("auto") as say:
             source = read_source(recipe, find_root(data_root), say)
@@ -82,6 +108,10 @@ def evaluate(
         raise ResumeError(
             f"{opened.path}: the training images are not those that it was trained on, so its "
             "parts cannot be told apart any more; bring them back, or train anew"
+        )
+    if split == "test" and parts.test.checksum() != opened.environment.get("test_images"):
+        raise ResumeError(
+            f"{opened.path}: the test images are not those that it was measured on; bring them back"
         )
     batches = eval_batches(recipe, parts, split, device)
     if batches is None:
@@ -92,7 +122,7 @@ def evaluate(
     layout = LAYOUTS[recipe.train.memory_format]
     model.to(device=device, memory_format=layout)  # type: ignore[call-overload]
     load_weights(model.state_dict(), weights)
-    loss = build_loss(recipe, parts)
+    loss = build_loss(recipe, parts).to(device)
     result = measure(model, batches, loss, make_precision(recipe.train.precision, device))
     return Evaluated(
         run=str(opened.path),

@@ -2,8 +2,9 @@
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from statistics import median
 
 from safetensors.torch import save_file
@@ -11,11 +12,12 @@ from torch import Tensor
 
 from convsmith.api.drive import Session, write_page
 from convsmith.api.figures import write_outcome
-from convsmith.recipe.build import Parts, eval_batches
-from convsmith.runs.folder import to_json, write_atomically
+from convsmith.recipe.build import Parts, eval_batches, keeps_best
+from convsmith.runs.folder import RunFolder, to_json, write_atomically
+from convsmith.runs.journal import read_metrics
 from convsmith.runs.model_card import ModelCard
 from convsmith.runs.results import PerClass, Results, Score
-from convsmith.training.checkpoint import flush
+from convsmith.training.checkpoint import flush, storable
 from convsmith.training.evaluate import Evaluation, evaluate
 from convsmith.training.memory import peak_bytes
 from convsmith.training.snapshot import load_weights
@@ -26,25 +28,20 @@ __all__ = ["finish", "measure"]
 def finish(session: Session, parts: Parts, card: ModelCard) -> Results:
     """Choose, measure and write the final weights; the test part is touched here and only here."""
     job, state, run, recipe = session.job, session.state, session.run, session.recipe
-    model = job.eval_model
-    if state.best is not None:
+    model, averaged = job.eval_model, job.ema is not None
+    which = "best" if state.best is not None and keeps_best(recipe) else "last"
+    if state.best is not None and which == "best":
         load_weights(model.state_dict(), state.best)
-    which = "last" if state.best is None else "best"
+    elif state.best is not None:
+        write_weights(run, run.best, state.best, {"weights": "best", "averaged": averaged})
     seconds = session.seconds()
-    weights = {n: t.detach().cpu().contiguous() for n, t in model.state_dict().items()}
-    temporary = run.weights.with_suffix(".writing")
-    # One key only: several are written in no fixed order, and equal runs give equal files.
-    about = {"weights": which, "averaged": job.ema is not None}
-    save_file(weights, temporary, {"convsmith": json.dumps(about)})
-    temporary.chmod(0o644)  # safetensors lets only the owner read
-    flush(temporary)
-    temporary.replace(run.weights)
+    write_weights(run, run.weights, model.state_dict(), {"weights": which, "averaged": averaged})
     write_atomically(run.model, to_json(asdict(card)))
+    run.seal()
     test_batches = eval_batches(recipe, parts, "test", job.device)
     assert test_batches is not None
     test, rate = measure(session, test_batches)
     val = None if job.validation is None else measure(session, job.validation)[0]
-    seconds_per_step = session.clock.seconds()[10:]
     results = Results(
         run=str(run.path),
         test=to_score(test),
@@ -53,14 +50,10 @@ def finish(session: Session, parts: Parts, card: ModelCard) -> Results:
         steps=state.step,
         best_epoch=None if state.stopping is None else state.stopping.best_epoch,
         weights=which,
-        averaged=job.ema is not None,
+        averaged=averaged,
         trained_on_all=job.validation is None,
         seconds=round(seconds, 3),
-        images_per_second=(
-            round(min(recipe.train.batch_size, len(parts.train)) / median(seconds_per_step), 1)
-            if seconds_per_step
-            else None
-        ),
+        images_per_second=throughput(session, min(recipe.train.batch_size, len(parts.train))),
         eval_images_per_second=round(rate, 1),
         peak_memory_bytes=peak_bytes(job.device),
         parameters=sum(p.numel() for p in model.parameters()),
@@ -79,6 +72,34 @@ def measure(session: Session, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple
     started = time.perf_counter()
     evaluation = evaluate(job.eval_model, batches, job.loss, job.precision)
     return evaluation, evaluation.count / (time.perf_counter() - started)
+
+
+def write_weights(
+    run: RunFolder, path: Path, weights: Mapping[str, Tensor], about: Mapping[str, object]
+) -> None:
+    """Write weights whole or not at all, with what they are."""
+    temporary = path.with_suffix(".writing")
+    # One key only: several are written in no fixed order, and equal runs give equal files.
+    save_file(storable(weights), temporary, {"convsmith": json.dumps(about)})
+    temporary.chmod(run.recipe.stat().st_mode & 0o777)  # safetensors lets only the owner read
+    flush(temporary)
+    temporary.replace(path)
+
+
+def throughput(session: Session, batch_size: int) -> float | None:
+    """Return the median images a second of the steps after the first ten.
+
+    After a resume close to the end it is the median of what was logged before; None if nothing was.
+    """
+    seconds = session.clock.seconds()[10:]
+    if seconds:
+        return round(batch_size / median(seconds), 1)
+    logged = [
+        each["images_per_second"]
+        for each in read_metrics(session.run.metrics)
+        if each["event"] == "step"
+    ]
+    return median(logged) if logged else None
 
 
 def to_score(evaluation: Evaluation) -> Score:

@@ -18,7 +18,7 @@ from convsmith.runs.folder import RunFolder
 from convsmith.runs.model_card import ModelCard
 from convsmith.training.snapshot import load_weights
 
-__all__ = ["Guess", "Model", "Prediction", "load", "read_weights"]
+__all__ = ["Guess", "Model", "Prediction", "load", "read_card", "read_weights"]
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def load(
         DamagedError: its weights or its description are damaged.
     """
     folder = open_run(run, runs).folder
-    card = folder.read_as(folder.model, ModelCard)
+    card = read_card(folder)
     if module is None:
         if card.name is None:
             raise UserError(f"{folder.path} trained a network of your own: pass it as `module=`")
@@ -132,6 +132,17 @@ def load(
     return Model(module, card)
 
 
+def read_card(folder: RunFolder) -> ModelCard:
+    """Return what a finished run's network needs to be used.
+
+    Raises:
+        RunError: the run has not finished.
+        DamagedError: the file is damaged.
+    """
+    folder.require_whole(folder.model)
+    return folder.read_as(folder.model, ModelCard)
+
+
 def read_weights(folder: RunFolder) -> dict[str, Tensor]:
     """Return a finished run's weights, on the CPU.
 
@@ -139,10 +150,8 @@ def read_weights(folder: RunFolder) -> dict[str, Tensor]:
         RunError: the run has not finished.
         DamagedError: the file is damaged.
     """
+    folder.require_whole(folder.weights)
     try:
-        with folder.weights.open("rb"):  # safetensors' own errors do not say why
-            return load_file(folder.weights)
-    except OSError as error:
-        raise folder.unreadable(folder.weights, error) from error
-    except SafetensorError as error:
+        return load_file(folder.weights)
+    except (OSError, SafetensorError) as error:
         raise folder.damaged(folder.weights, f"cannot be read: {error}") from error

@@ -29,7 +29,7 @@ class Predictions:
 
 def predict(
     run: str | os.PathLike[str],
-    images: Sequence[str | os.PathLike[str]],
+    images: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
     top: int = 5,
     runs: str | os.PathLike[str] | None = None,
@@ -38,7 +38,7 @@ def predict(
 
     Args:
         run: its folder, or its name in the runs folder.
-        images: files, and folders, of which every image in them or below is taken.
+        images: a file or folder, or several; of folders every image in them or below is taken.
         top: how many classes.
         runs: the folder of runs.
 
@@ -47,11 +47,12 @@ def predict(
         DataError: none of the images can be read; all are listed.
     """
     model = load(run, runs=runs)
+    chosen = [images] if isinstance(images, str | os.PathLike) else images
     predictions: list[Prediction] = []
     problems: list[Problem] = []
     names: list[str] = []
     waiting: list[Tensor] = []
-    for path in files_of(images, problems):
+    for path in files_of(chosen, problems):
         try:
             waiting.append(model.read(path))
             names.append(path)

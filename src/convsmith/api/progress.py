@@ -168,7 +168,7 @@ class Bars:
 
     def say(self, text: str) -> None:
         """Print the text above the bars."""
-        self._bars.console.print(text, markup=False)
+        self._bars.console.print(text, markup=False, soft_wrap=True)
 
     def end(self) -> None:
         """Take the bars away."""

@@ -4,14 +4,16 @@ import os
 from pathlib import Path
 from typing import Any
 
-from convsmith.errors import RecipeError
+from torch import nn
+
+from convsmith.errors import RecipeError, UserError
 from convsmith.recipe.load import load_recipe
 from convsmith.recipe.schema import Recipe
 from convsmith.runs.folder import RunFolder, find_runs_folder
 from convsmith.runs.journal import read_metrics
 from convsmith.runs.results import Results
 
-__all__ = ["Run", "open_run"]
+__all__ = ["Run", "open_run", "require_own_model"]
 
 
 class Run:
@@ -48,7 +50,8 @@ class Run:
         """Return versions, processor, threads and when and how the run was started."""
         path = self.folder.environment
         found = self.folder.read_as(path, dict[str, Any])
-        if not isinstance(found.get("exact"), dict) or "threads" not in found["exact"]:
+        exact = found.get("exact")
+        if not isinstance(exact, dict) or type(exact.get("threads")) is not int:
             raise self.folder.damaged(path, "does not say what the run depended on")
         return found
 
@@ -75,4 +78,12 @@ class Run:
 
 def open_run(path: str | os.PathLike[str], runs: str | os.PathLike[str] | None = None) -> Run:
     """Open the run at ``path``, or of that name in the runs folder."""
+    if not isinstance(path, str | os.PathLike):
+        raise UserError(f"run must be a path or a name, not a {type(path).__name__}")
     return Run(RunFolder.open(path, find_runs_folder(runs)))
+
+
+def require_own_model(run: Run, model: nn.Module | None) -> None:
+    """Raise UserError if the run trained a network of the user's own and it is not given."""
+    if model is None and run.environment.get("own_model"):
+        raise UserError(f"{run.path} trained a network of your own: pass it as `model=`")

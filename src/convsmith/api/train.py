@@ -3,7 +3,7 @@
 import copy
 import os
 import shlex
-import sys
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,17 +13,26 @@ import numpy
 import torch
 from torch import nn
 
-from convsmith.api.drive import Session, drive, restore_newest
+from convsmith.api.drive import Session, drive, first_checkpoint, restore_newest
 from convsmith.api.figures import write_samples
 from convsmith.api.finish import finish
-from convsmith.api.load import read_weights
+from convsmith.api.load import read_card, read_weights
 from convsmith.api.machine import memory
 from convsmith.api.progress import Progress, ProgressKind, choose_progress, ticking
-from convsmith.api.run import Run, open_run
+from convsmith.api.provenance import card, command_line, described, headline, lasting_path
+from convsmith.api.run import Run, open_run, require_own_model
 from convsmith.api.transfer import load_transfer, with_preprocessing
 from convsmith.data import find_root
 from convsmith.data.images import Source
-from convsmith.errors import CheckpointError, DamagedError, ResumeError, UserError, WriteError
+from convsmith.errors import (
+    CheckpointError,
+    DamagedError,
+    Interrupted,
+    ResumeError,
+    Terminated,
+    UserError,
+    WriteError,
+)
 from convsmith.recipe.build import (
     Parts,
     augmentation,
@@ -40,13 +49,14 @@ from convsmith.recipe.resolve import resolve
 from convsmith.recipe.schema import Recipe
 from convsmith.recipe.trial import require_fit
 from convsmith.recipe.write import to_yaml
-from convsmith.runs.environment import describe, differences
+from convsmith.reporting.report import write_report
+from convsmith.runs.environment import differences
 from convsmith.runs.folder import RunFolder, find_runs_folder
 from convsmith.runs.journal import Journal
-from convsmith.runs.model_card import ModelCard
 from convsmith.runs.tensorboard import installed
 from convsmith.training.clock import StepClock
 from convsmith.training.device import resolve_device
+from convsmith.training.job import Job
 from convsmith.training.memory import keep_freed_memory
 from convsmith.training.snapshot import load_weights
 
@@ -113,7 +123,8 @@ def train(
         resume: a run to go on with; it keeps its own recipe.
         start_from: a finished run whose weights the new run begins with.
         model: the name of a network, or a network of your own taking ``(N, C, H, W)`` float images
-            and returning ``(N, classes)`` logits. Your own is trained in place.
+            and returning ``(N, classes)`` logits. Your own is trained in place, all of it in
+            training mode.
         data: a data set's name, ``folder:PATH`` or ``csv:PATH``, or your own data, made by
             ``convsmith.own_source``.
         name: the run's name; by default the recipe's with the next free number.
@@ -167,6 +178,8 @@ def require_kinds(recipe: object, sets: object, **paths: object) -> None:
         raise UserError(f"recipe must be a name, a file or a mapping, not a {kind}")
     if isinstance(sets, str):
         raise UserError(f'sets must be a list of texts: ["{sets}"]')
+    if not isinstance(sets, Sequence) or not all(isinstance(each, str) for each in sets):
+        raise UserError(f"sets must be a list of texts, not {sets!r}")
     for name, path in paths.items():
         if not isinstance(path, str | os.PathLike | None):
             raise UserError(f"{name} must be a path, not a {type(path).__name__}")
@@ -189,7 +202,9 @@ def start_run(
     source, parts, model = assemble(recipe, own, places)
     two = parts.normalise(parts.train.take(torch.arange(min(2, len(parts.train))))[0])
     named = recipe.model.name if own.model is None else "the network"
-    require_fit(model, two, len(parts.classes), named)
+    images = min(recipe.train.batch_size, len(parts.train))
+    micro = len(torch.arange(images).chunk(recipe.train.accumulate)[-1])
+    require_fit(model, two, len(parts.classes), named, smallest=micro)
     say_notes(places.shown, load_transfer(recipe, model, places.runs))
     if recipe.train.tensorboard and not installed():
         raise UserError('train.tensorboard needs TensorBoard: pip install "convsmith[track]"')
@@ -198,21 +213,37 @@ def start_run(
     if start_from is not None:
         begin_with(model, start_from, places)
     resolved, resolution = resolve(
-        recipe, source, parts, device, lambda: copy.deepcopy(model), free_memory(device)
+        recipe,
+        source,
+        parts,
+        device,
+        lambda: copy.deepcopy(model),
+        free_memory(device),
+        own_model=own.model is not None,
     )
     say_notes(places.shown, resolution)
     recipe_text = to_yaml(resolved)
-    environment = describe(device, parts.digest(), recipe_text) | {
+    environment = described(resolved, parts, device, own.model) | {
         "command": command_line(),
-        "start_from": None if start_from is None else str(open_run(start_from, places.runs).path),
+        "own_model": own.model is not None,
+        "start_from": None if start_from is None else lasting_path(start_from, places.runs),
         "data_root": None if places.data_root is None else os.fspath(places.data_root),
+        "test_images": parts.test.checksum(),
         "left_out": [str(problem) for problem in source.problems],
     }
+    job = build_job(resolved, parts, source, device, model)
+    state = build_state(resolved, job)
+    base, name = names
     folder = RunFolder.create(
-        find_runs_folder(places.runs), names[0], recipe_text, environment, names[1]
+        find_runs_folder(places.runs),
+        base,
+        recipe_text,
+        environment,
+        name,
+        begin=lambda draft: first_checkpoint(draft, job, state),
     )
     with folder.locked(patience=1.0):
-        return run_session(Run(folder), resolved, (source, parts, model), device, own, places)
+        return run_session(Run(folder), resolved, (source, parts), job, own, places)
 
 
 def resume_run(path: PathLike, own: Own, places: Places, *, inexact: bool) -> Run:
@@ -223,25 +254,30 @@ def resume_run(path: PathLike, own: Own, places: Places, *, inexact: bool) -> Ru
         if run.finished:
             try:
                 _ = run.results, read_weights(run.folder)
-                run.folder.read_as(run.folder.model, ModelCard)
+                read_card(run.folder)
+                if run.folder.best.exists():
+                    run.folder.require_whole(run.folder.best)
                 places.shown.say(f"{run.path} is finished; to train on: --from")
+                write_report(run.folder)  # a kill may have come between the results and their page
                 return run
             except DamagedError as error:
                 what = str(error).partition(";")[0]
                 places.shown.say(f"making again what is damaged: {what}")
         stored = run.environment
+        require_own_model(run, own.model)
         torch.set_num_threads(stored["exact"]["threads"])
         device = resolve_device(recipe.train.device)
         keep_freed_memory()
         source, parts, model = assemble(recipe, own, places)
         set_up(device, recipe)
-        changed = differences(stored, describe(device, parts.digest(), to_yaml(recipe)))
+        changed = differences(stored, described(recipe, parts, device, own.model))
         if changed and not inexact:
             raise ResumeError(
                 f"{run.path} cannot go on bit for bit here: {'; '.join(changed)} "
                 "(--inexact goes on all the same)"
             )
-        return run_session(run, recipe, (source, parts, model), device, own, places)
+        job = build_job(recipe, parts, source, device, model)
+        return run_session(run, recipe, (source, parts), job, own, places)
 
 
 def assemble(recipe: Recipe, own: Own, places: Places) -> tuple[Source, Parts, nn.Module]:
@@ -281,14 +317,13 @@ def begin_with(model: nn.Module, start_from: PathLike, places: Places) -> None:
 def run_session(
     run: Run,
     recipe: Recipe,
-    made: tuple[Source, Parts, nn.Module],
-    device: torch.device,
+    data: tuple[Source, Parts],
+    job: Job,
     own: Own,
     places: Places,
 ) -> Run:
-    """Train what was assembled, from its newest checkpoint if it has one, and finish the run."""
-    source, parts, model = made
-    job = build_job(recipe, parts, source, device, model)
+    """Train from the newest checkpoint, the first one being of step 0, and finish the run."""
+    source, parts = data
     with Journal(run.folder, tensorboard=recipe.train.tensorboard) as journal:
         session = Session(
             recipe=recipe,
@@ -297,37 +332,28 @@ def run_session(
             run=run.folder,
             journal=journal,
             progress=places.shown,
-            clock=StepClock(device),
+            clock=StepClock(job.device),
             resume=resume_command(run, places),
         )
-        session.say(headline(recipe, parts, model, own))
+        session.say(headline(recipe, parts, source, job.model, own.model))
         session.say(f"run: {run.path}")
-        if restore_newest(session):
+        restore_newest(session)
+        if session.state.step:
             session.say(f"going on at step {session.state.step} of {job.total_steps}")
-        else:
-            write_samples(run.folder, parts, augmentation(recipe, source), recipe.seed)
         try:
+            if not session.state.step:
+                write_samples(run.folder, parts, augmentation(recipe, source), recipe.seed)
             drive(session)
-            finish(session, parts, card(recipe, parts, own))
+            finish(session, parts, card(recipe, parts, own.model))
+        except (KeyboardInterrupt, Terminated) as stop:  # not in a step: nothing more is written
+            number = signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT
+            raise Interrupted(number, session.resume) from None
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
             raise WriteError(
                 f"{place}{error.strerror or error}; once that is mended: {session.resume}"
             ) from error
     return run
-
-
-def headline(recipe: Recipe, parts: Parts, model: nn.Module, own: Own) -> str:
-    """Return what is trained on what, in one line."""
-    network = recipe.model.name if own.model is None else type(model).__name__
-    source = recipe.data.source if own.data is None else own.data.name
-    weights = sum(parameter.numel() for parameter in model.parameters())
-    epochs = "1 epoch" if recipe.train.epochs == 1 else f"{recipe.train.epochs} epochs"
-    return (
-        f"{network} ({weights:,} parameters) on {source}: {len(parts.train):,} images for "
-        f"training, {len(parts.classes)} classes; {epochs}, batch {recipe.train.batch_size}, "
-        f"{recipe.train.precision}"
-    )
 
 
 def free_memory(device: torch.device) -> int | None:
@@ -337,34 +363,9 @@ def free_memory(device: torch.device) -> int | None:
     return memory().available
 
 
-def command_line() -> str | None:
-    """Return what was typed, if it was convsmith's own command."""
-    program = Path(sys.argv[0])
-    own = program.stem == "convsmith" or (program.parent.name, program.name) == (
-        "convsmith",
-        "__main__.py",
-    )
-    return shlex.join(["convsmith", *sys.argv[1:]]) if own else None
-
-
 def resume_command(run: Run, places: Places) -> str:
     """Return what to type to go on with a run that was stopped."""
     words = ["convsmith", "train", "--resume", str(run.path)]
     if places.data_root is not None:
         words += ["--data-root", os.fspath(places.data_root)]
     return shlex.join(words)
-
-
-def card(recipe: Recipe, parts: Parts, own: Own) -> ModelCard:
-    """Return what the trained network needs to be used."""
-    return ModelCard(
-        name=recipe.model.name if own.model is None else None,
-        options=dict(recipe.model.options) if own.model is None else {},
-        classes=parts.classes,
-        channels=parts.train.channels,
-        image_size=parts.train.image_size,
-        mean=parts.normalise.mean,
-        std=parts.normalise.std,
-        scale=parts.normalise.scale,
-        resize=recipe.data.resize,
-    )

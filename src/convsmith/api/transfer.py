@@ -5,14 +5,13 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from convsmith.api.load import read_weights
+from convsmith.api.load import read_card, read_weights
 from convsmith.api.run import Run, open_run
 from convsmith.data import FILES
 from convsmith.errors import RunError, UserError
 from convsmith.models.pretrained import LIBRARIES, Preprocessing, hub_weights, preprocessing
 from convsmith.models.weights import load_backbone, read_weights_file
 from convsmith.recipe.schema import Recipe
-from convsmith.runs.model_card import ModelCard
 
 __all__ = ["load_transfer", "with_preprocessing"]
 
@@ -26,8 +25,10 @@ def with_preprocessing(recipe: Recipe, runs: PathLike | None) -> tuple[Recipe, t
     matters where image files can be resized to it.
     """
     expected = expectation(recipe, runs)
+    values = recipe.model_dump()
+    values["transfer"]["weights"] = lasting(recipe.transfer.weights, runs)
     if expected is None:
-        return recipe, ()
+        return Recipe.model_validate(values), ()
     data, notes = recipe.data, []
     filled: dict[str, object] = {}
     if data.mean is None or data.std is None:
@@ -41,9 +42,17 @@ def with_preprocessing(recipe: Recipe, runs: PathLike | None) -> tuple[Recipe, t
             filled["image_size"] = expected.image_size
             height, width = expected.image_size
             notes.append(f"images are resized to {height}x{width}, which the weights were made for")
-    values = recipe.model_dump()
     values["data"] |= filled
     return Recipe.model_validate(values), tuple(notes)
+
+
+def lasting(weights: str | None, runs: PathLike | None) -> str | None:
+    """Return the name of weights as it is understood from any working folder."""
+    if weights is None or weights == "hub":
+        return weights
+    run = as_run(weights, runs)
+    path = Path(weights).expanduser() if run is None else run.path
+    return str(path.absolute())
 
 
 def expectation(recipe: Recipe, runs: PathLike | None) -> Preprocessing | None:
@@ -53,7 +62,7 @@ def expectation(recipe: Recipe, runs: PathLike | None) -> Preprocessing | None:
         return None
     run = as_run(weights, runs)
     if run is not None:
-        card = run.folder.read_as(run.folder.model, ModelCard)
+        card = read_card(run.folder)
         return Preprocessing(card.image_size, card.mean, card.std)
     if recipe.model.name in LIBRARIES:
         return preprocessing(recipe.model.name, recipe.model.options["architecture"])

@@ -32,10 +32,7 @@ def command(run: str, split: Any, runs: str | None, data_root: str | None, as_js
         print_json(found)
         return
     score = found.score
-    print(
-        f"{found.split}: top-1 {score.top1:.2%}  top-5 {score.top5:.2%}  "
-        f"loss {score.loss:.4f}  ({score.images:,} images)"
-    )
+    print(f"{found.split}: {score}  ({score.images:,} images)")
     width = max(map(len, found.per_class))
     for name, accuracy in sorted(found.per_class.items(), key=lambda item: item[1]):
         shown = "no image" if math.isnan(accuracy) else f"{accuracy:7.2%}"

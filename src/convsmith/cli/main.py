@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from convsmith import __version__
-from convsmith.errors import ConvsmithError, Interrupted, RecipeError, did_you_mean
+from convsmith.errors import ConvsmithError, Interrupted, RecipeError, Terminated, did_you_mean
 
 __all__ = ["COMMANDS", "main"]
 
@@ -99,6 +99,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         fail(f"convsmith: {lower(error.format_message())}", error.exit_code, as_json, "UsageError")
     except (KeyboardInterrupt, click.Abort):
         fail("convsmith: stopped", 130, as_json, "Interrupted")
+    except Terminated:
+        fail("convsmith: stopped", 143, as_json, "Interrupted")
     except BrokenPipeError:  # `convsmith … | head` read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)  # as click does where it meets the closed pipe first
@@ -127,8 +129,7 @@ def share_processor() -> None:
 
 def terminate(number: int, frame: object) -> NoReturn:
     """End in good order: what is half written is removed on the way out."""
-    print("convsmith: stopped", file=sys.stderr)
-    sys.exit(128 + number)
+    raise Terminated
 
 
 def lower(text: str) -> str:

@@ -66,7 +66,7 @@ def command(
     noun = "epoch" if results.epochs == 1 else "epochs"
     speed = f", {results.images_per_second:,.0f} images/s" if results.images_per_second else ""
     print(
-        f"test top-1 {test.top1:.2%}  top-5 {test.top5:.2%}  loss {test.loss:.4f}  "
+        f"test {test}  "
         f"({test.images:,} images, {results.weights} weights{', averaged' * results.averaged})\n"
         f"{results.parameters:,} parameters, {results.epochs} {noun} in "
         f"{results.seconds:.1f} s{speed}\n"

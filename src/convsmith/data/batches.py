@@ -1,6 +1,7 @@
 """Batches from images, every one a function of (seed, epoch, step)."""
 
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from convsmith.randomness import generator
 
 __all__ = ["EvalBatches", "Loading", "Sampling", "TrainBatches"]
 
+FORKS = sys.platform.startswith("linux")
 Sampling = Literal["shuffled", "balanced"]
 
 
@@ -172,6 +174,8 @@ class Reader:
                 persistent_workers=loading.workers > 0,
                 pin_memory=device.type == "cuda",
                 generator=torch.Generator(),  # of its own: it leaves the global one alone
+                # a forked process shares what is mapped; others would be sent a copy of it
+                multiprocessing_context="fork" if loading.workers and FORKS else None,
             )
 
     def read(self, chosen: list[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:

@@ -29,7 +29,7 @@ def mnist(root: Path, say: Say) -> Source:
     Raises:
         DataError: a file is missing or broken.
     """
-    folder = find("mnist", [root / "MNIST" / "raw", root / "mnist", root, SYSTEM / "mnist"])
+    folder = find("mnist", [root / "MNIST" / "raw", root / "mnist", SYSTEM / "mnist"])
     return source("mnist", folder, tuple(str(digit) for digit in range(10)), mirrored=False)
 
 

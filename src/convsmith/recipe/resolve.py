@@ -23,8 +23,13 @@ def resolve(
     device: torch.device,
     make_model: Callable[[], nn.Module],
     free_memory: int | None,
+    *,
+    own_model: bool,
 ) -> tuple[Recipe, tuple[str, ...]]:
-    """Return the recipe with nothing left to decide, and what was decided, in words."""
+    """Return the recipe with nothing left to decide, and what was decided, in words.
+
+    A network of the user's own (``own_model``) may change without a name: it is measured each time.
+    """
     train = recipe.train
     micro = min(train.batch_size // train.accumulate, len(parts.train))
     pixels, labels = parts.train.take(torch.arange(micro))
@@ -34,7 +39,7 @@ def resolve(
         device,
         precision=train.precision,
         memory_format=train.memory_format,
-        key=f"{recipe.model.name} {recipe.model.options}",
+        key=None if own_model else f"{recipe.model.name} {recipe.model.options}",
     )
     notes = []
     if choice.seconds:

@@ -49,7 +49,7 @@ class LoadingOptions(Frozen):
         "auto", description="Read batches ahead in other processes; auto is if memory is short."
     )
     memory_share: Share = Field(
-        0.5, description="What the training images may take of the device's free memory."
+        0.5, description="What the images of all parts may take of the device's free memory."
     )
     workers: Annotated[Whole, Le(256)] | None = Field(
         None, description="Processes that read ahead; by default 4, or the cores if fewer."
@@ -137,7 +137,11 @@ class Train(Frozen):
         64, description="The effective batch: images in one optimizer step."
     )
     max_steps: Count | None = Field(None, description="An end before that of the last epoch.")
-    accumulate: Count = Field(1, description="Micro-batches that each batch is split into.")
+    accumulate: Count = Field(
+        1,
+        description="Micro-batches that each batch is split into: equal to the large batch to "
+        "rounding, but for BatchNorm's statistics and dropout, which are each micro-batch's own.",
+    )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")

@@ -93,18 +93,35 @@ def wrong_name(section: str, merged: Merged) -> Iterable[Mistake]:
         )
     near = nearest(str(name), known)
     others = [near] if near else list(known)
-    variants = [variant_of(section, each) for each in others]
-    allowed = {key for each in variants for key in each.model_fields}
+    allowed = {key for each in others for key in variant_of(section, each).model_fields}
     for key in values.keys() - allowed - {"name"}:
         yield unknown((section, key), sorted(allowed), merged)
-    if near:
-        kept = {key: value for key, value in values.items() if key in allowed} | {"name": near}
-        meant = replace(merged, values=merged.values | {section: kept})
+    for key in values:
+        if key in allowed - {"name"}:
+            takers = [each for each in others if key in variant_of(section, each).model_fields]
+            yield from wrong_value(section, key, takers, merged)
+
+
+def wrong_value(section: str, key: str, names: list[str], merged: Merged) -> list[Mistake]:
+    """Return what is wrong with an option; nothing if one of ``names`` would take it."""
+    found: list[Mistake] = []
+    for name in names:
+        alone = {"name": name, key: merged.values[section][key]}
+        meant = replace(merged, values=merged.values | {section: alone})
         try:
-            variants[0].model_validate(kept)
+            variant_of(section, name).model_validate(alone)
         except ValidationError as error:
-            for detail in error.errors():
-                yield from translate(section, detail, meant)
+            found = [
+                mistake
+                for detail in error.errors()
+                if key in detail["loc"]
+                for mistake in translate(section, detail, meant)
+            ]
+        else:
+            found = []
+        if not found:
+            break
+    return found
 
 
 def variant_of(section: str, name: str) -> type[Section]:

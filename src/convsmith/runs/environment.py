@@ -3,11 +3,9 @@
 import hashlib
 import os
 import platform
-import re
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
+from importlib.metadata import version
 from typing import Any
 
 import numpy
@@ -15,6 +13,7 @@ import PIL
 import torch
 
 import convsmith
+from convsmith.processor import cpu_features, cpu_name
 
 __all__ = ["describe", "differences"]
 
@@ -24,10 +23,12 @@ LABELS = {
     "torch": "torch's version",
     "numpy": "numpy's version",
     "pillow": "Pillow's version",
+    "library": "the version of the network's library",
     "machine": "the processor's architecture",
     "cpu": "the processor",
     "cpu_features": "the processor's instruction sets",
     "cpu_capability": "the instruction set that torch uses",
+    "limits": "what limits the instruction sets",
     "device": "the device",
     "threads": "the number of threads",
     "data": "the training images",
@@ -35,18 +36,29 @@ LABELS = {
 }
 
 
-def describe(device: torch.device, data_digest: str, recipe: str) -> dict[str, Any]:
-    """Return the environment of a run that starts now on ``device``."""
+# Settings by which people choose other kernels, which round otherwise.
+LIMITS = ("ATEN_CPU_CAPABILITY", "DNNL_MAX_CPU_ISA", "ONEDNN_MAX_CPU_ISA", "MKL_CBWR")
+
+
+def describe(
+    device: torch.device, data_digest: str, recipe: str, library: str | None = None
+) -> dict[str, Any]:
+    """Return the environment of a run that starts now on ``device``.
+
+    ``library`` is the package that the network comes from, if it is not convsmith's own.
+    """
     return {
         "exact": {
             "convsmith": convsmith.__version__,
             "torch": torch.__version__,
             "numpy": numpy.__version__,
             "pillow": PIL.__version__,
+            "library": None if library is None else f"{library} {version(library)}",
             "machine": platform.machine(),
             "cpu": cpu_name(),
             "cpu_features": cpu_features(),
             "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+            "limits": {name: os.environ[name] for name in LIMITS if name in os.environ},
             "device": device_name(device),
             "threads": torch.get_num_threads(),
             "data": data_digest,
@@ -65,7 +77,7 @@ def differences(stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return [
         f"{label} was {short(before.get(key))} and is {short(after[key])}"
         for key, label in LABELS.items()
-        if before.get(key) != after[key]
+        if key not in before or before[key] != after[key]
     ]
 
 
@@ -81,27 +93,3 @@ def device_name(device: torch.device) -> str:
         return device.type
     major, minor = torch.cuda.get_device_capability(device)
     return f"{torch.cuda.get_device_name(device)} ({major}.{minor})"
-
-
-def cpu_name() -> str:
-    """Return the processor's model name."""
-    match = re.search(r"^model name\s*:\s*(.+)$", cpuinfo(), re.MULTILINE)
-    return match[1] if match else platform.processor() or platform.machine()
-
-
-def cpu_features() -> str:
-    """Return the processor's vector instruction sets, those that change how sums are rounded."""
-    match = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", cpuinfo(), re.MULTILINE)
-    flags = match[1].split() if match else []
-    kept = [f for f in flags if re.match(r"avx|amx|fma|f16c|sse4|asimd|sve|bf16|i8mm", f)]
-    return " ".join(sorted(kept))
-
-
-def cpuinfo() -> str:
-    """Return Linux's description of the processor, or nothing elsewhere."""
-    if not sys.platform.startswith("linux"):
-        return ""
-    try:
-        return Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return ""

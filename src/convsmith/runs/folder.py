@@ -11,6 +11,8 @@ Layout::
     ├── checkpoints/           step-*/, see convsmith.training.checkpoint
     ├── model.json             what a network needs to be used: sizes, classes, normalisation
     ├── weights.safetensors    the weights that results.json was measured on
+    ├── best.safetensors       the weights of the best epoch, if weights.safetensors are the last
+    ├── SHA256SUMS             checksums of these, as ``sha256sum -c`` reads them
     ├── results.json           what ``train --json`` prints
     ├── confusion.json         how often each class was taken for each, in the test part
     ├── mistakes.json          the surest mistakes in the test part
@@ -19,22 +21,33 @@ Layout::
 """
 
 import json
+import math
 import os
 import re
+import secrets
 import shlex
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from convsmith.checksum import sha256
 from convsmith.errors import ConvsmithError, DamagedError, RunError, did_you_mean
 
-__all__ = ["FORMAT", "RunFolder", "find_runs_folder", "first_fault", "write_atomically"]
+__all__ = [
+    "FORMAT",
+    "RunFolder",
+    "find_runs_folder",
+    "finite",
+    "first_fault",
+    "to_json",
+    "write_atomically",
+]
 
 T = TypeVar("T")
 
@@ -59,6 +72,8 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self.model = path / "model.json"
         self.weights = path / "weights.safetensors"
+        self.best = path / "best.safetensors"
+        self.sums = path / "SHA256SUMS"
         self.results = path / "results.json"
         self.confusion = path / "confusion.json"
         self.mistakes = path / "mistakes.json"
@@ -67,11 +82,18 @@ class RunFolder:
 
     @classmethod
     def create(
-        cls, runs: Path, base: str, recipe: str, environment: Mapping[str, Any], name: str | None
+        cls,
+        runs: Path,
+        base: str,
+        recipe: str,
+        environment: Mapping[str, Any],
+        name: str | None = None,
+        begin: Callable[["RunFolder"], object] = lambda draft: None,
     ) -> "RunFolder":
         """Make a run folder called ``name``, or ``base`` with the next free number.
 
-        It appears with its recipe and environment in it or not at all.
+        It appears whole or not at all: with its recipe, its environment and what ``begin`` puts
+        into it.
 
         Raises:
             RunError: the name is taken, is not a plain folder name, or cannot be written.
@@ -84,20 +106,23 @@ class RunFolder:
             raise RunError(
                 f"the run {runs / name} exists: resume it with --resume, or choose another --name"
             )
-        draft = runs / f".new-{os.getpid()}"
+        draft = runs / f".new-{os.getpid()}-{secrets.token_hex(4)}"
         try:
             if runs.is_file():
                 raise RunError(f"cannot make a run in {runs}: it is a file, not a folder")
             runs.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(draft, ignore_errors=True)
+            remove_old_drafts(runs)
             draft.mkdir()
             made = {"format": FORMAT, "made_by": "convsmith"}
             write_atomically(draft / "run.json", to_json(made))
             write_atomically(draft / "recipe.yaml", recipe)
             write_atomically(draft / "environment.json", to_json(environment))
+            begin(cls(draft))
             return cls(claim(draft, runs, base, name))
-        except OSError as error:
+        except BaseException as error:
             shutil.rmtree(draft, ignore_errors=True)
+            if not isinstance(error, OSError):
+                raise
             raise RunError(f"cannot make a run in {runs}: {error.strerror or error}") from error
 
     @classmethod
@@ -151,6 +176,31 @@ class RunFolder:
         """Return whether the training came to its end; its results are written last."""
         return self.results.exists()
 
+    def seal(self) -> None:
+        """Write the checksums of the files that a trained network is made of."""
+        sealed = [path for path in (self.model, self.weights, self.best) if path.exists()]
+        lines = [f"{sha256(path)}  {path.name}\n" for path in sealed]
+        write_atomically(self.sums, "".join(lines))
+
+    def require_whole(self, path: Path) -> None:
+        """Check that a file is the one that was sealed.
+
+        Raises:
+            RunError: it is not there, because the run has not finished.
+            DamagedError: it is missing or altered.
+        """
+        for each in (self.sums, path):
+            if not each.is_file():
+                raise self.unreadable(path, FileNotFoundError())
+        try:
+            if (
+                f"{sha256(path)}  {path.name}"
+                not in self.sums.read_text(errors="replace").splitlines()
+            ):
+                raise self.damaged(path, "does not match its checksum")
+        except OSError as error:
+            raise self.unreadable(path, error) from error
+
     def read_as(self, path: Path, kind: type[T]) -> T:
         """Read one of the run's JSON files into a dataclass or mapping of that type.
 
@@ -190,6 +240,14 @@ def first_fault(error: ValidationError) -> str:
     return f"{place}: {first['msg']}" if place else first["msg"]
 
 
+def remove_old_drafts(runs: Path) -> None:
+    """Remove what was left by processes that were killed while they made a run, a day ago."""
+    for draft in runs.glob(".new-*"):
+        with suppress(FileNotFoundError):  # it has just become a run
+            if time.time() - draft.stat().st_mtime > 24 * 3600:
+                shutil.rmtree(draft, ignore_errors=True)
+
+
 def claim(draft: Path, runs: Path, base: str, name: str | None) -> Path:
     """Rename the draft to its final name; renaming onto a run that exists fails by itself."""
     if name is not None:
@@ -207,13 +265,24 @@ def claim(draft: Path, runs: Path, base: str, name: str | None) -> Path:
 
 
 def to_json(value: Mapping[str, Any]) -> str:
-    """Return readable JSON."""
-    return json.dumps(value, indent=2, allow_nan=False) + "\n"
+    """Return readable JSON; NaN and infinity become null."""
+    return json.dumps(finite(value), indent=2, allow_nan=False) + "\n"
+
+
+def finite(value: Any) -> Any:
+    """Return ``value`` with every non-finite number replaced by None."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return value
 
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a text file whole or not at all, flushed to the disk."""
-    temporary = path.with_name(f".{path.name}.writing")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.writing")  # others may write
     try:
         with temporary.open("w", encoding="utf-8") as file:
             file.write(text)

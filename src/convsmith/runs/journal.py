@@ -1,14 +1,14 @@
 """What happened in a run: ``metrics.jsonl`` for programs, ``log.txt`` for people."""
 
 import json
-import math
 import os
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from convsmith.runs.folder import RunFolder
+from convsmith.errors import DamagedError
+from convsmith.runs.folder import RunFolder, finite
 from convsmith.runs.tensorboard import Events
 
 __all__ = ["Journal", "read_metrics"]
@@ -41,7 +41,7 @@ class Journal:
 
     def record(self, event: str, **values: Any) -> None:
         """Append one JSON object ``{"event": event, **values}``; NaN and infinity become null."""
-        values = plain(values)
+        values = finite(values)
         line = json.dumps({"event": event, **values}, allow_nan=False) + "\n"
         self._metrics.write(line.encode())
         self._metrics.flush()
@@ -60,31 +60,34 @@ class Journal:
         return self._metrics.tell()
 
     def cut(self, size: int, step: int) -> None:
-        """Cut the metrics back to ``size`` bytes: what had been logged up to ``step``."""
-        self._metrics.truncate(size)
+        """Cut the metrics back to ``size`` bytes: what had been logged up to ``step``.
+
+        If there are fewer, because somebody cut or deleted the file, its whole lines stay.
+        """
+        self._metrics.truncate(min(size, self._whole_lines()))
         self._metrics.seek(0, os.SEEK_END)
         if self._events is not None:
             self._events.forget_after(step)
 
-
-def plain(value: Any) -> Any:
-    """Return ``value`` with every non-finite number replaced by None."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return value
+    def _whole_lines(self) -> int:
+        """Return the bytes of the metrics up to the end of the last whole line."""
+        with open(self._metrics.name, "rb") as file:  # noqa: PTH123  # its name is a path
+            return file.read().rfind(b"\n") + 1
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Return the events of a ``metrics.jsonl``; a last line that was cut off is left out."""
+    """Return the events of a ``metrics.jsonl``; a last line that was cut off is left out.
+
+    Raises:
+        DamagedError: a line is not what convsmith wrote.
+    """
     if not path.exists():
         return []
     events = []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    for line in lines:
-        if line.endswith("\n"):
-            events.append(json.loads(line))
+    for number, line in enumerate(path.read_bytes().splitlines(keepends=True), 1):
+        if line.endswith(b"\n"):
+            try:
+                events.append(json.loads(line))
+            except ValueError as error:
+                raise DamagedError(f"{path}:{number} is not as convsmith wrote it") from error
     return events

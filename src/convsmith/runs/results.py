@@ -10,12 +10,23 @@ __all__ = ["PerClass", "Results", "Score"]
 
 @dataclass(frozen=True)
 class Score:
-    """Accuracies (fractions) and mean loss over one part of the data, each image counting once."""
+    """Accuracies (fractions) and mean loss over one part of the data, each image counting once.
+
+    ``loss`` is None if it was not finite.
+    """
 
     top1: float
     top5: float
-    loss: float
+    loss: float | None
     images: int
+
+    def __post_init__(self) -> None:
+        if self.loss is not None and not math.isfinite(self.loss):
+            object.__setattr__(self, "loss", None)
+
+    def __str__(self) -> str:
+        loss = "not finite" if self.loss is None else f"{self.loss:.4f}"
+        return f"top-1 {self.top1:.2%}  top-5 {self.top5:.2%}  loss {loss}"
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ The folder is written under another name, flushed to the disk and renamed, so a 
 leaves either the whole checkpoint or none. Nothing is ever unpickled.
 """
 
-import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,13 +23,22 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from convsmith.checksum import sha256
 from convsmith.errors import CheckpointError
 
-__all__ = ["checkpoints", "delete_after", "load_checkpoint", "prune", "save_checkpoint"]
+__all__ = [
+    "checkpoints",
+    "delete_after",
+    "load_checkpoint",
+    "prune",
+    "save_checkpoint",
+    "storable",
+]
 
 TENSORS = "tensors.safetensors"
 FIELDS = "fields.json"
 SUMS = "SHA256SUMS"
+NAME = re.compile(r"step-\d{8,}")  # what else lies there is not ours
 
 
 def save_checkpoint(
@@ -47,9 +56,7 @@ def save_checkpoint(
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
-        # safetensors refuses channels_last; the layout is the receiving parameter's own affair
-        plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        save_file(plain, temporary / TENSORS)
+        save_file(storable(tensors), temporary / TENSORS)
         (temporary / FIELDS).write_text(json.dumps(fields, indent=1, allow_nan=False) + "\n")
         sums = [f"{sha256(temporary / name)}  {name}\n" for name in (TENSORS, FIELDS)]
         (temporary / SUMS).write_text("".join(sums))
@@ -68,6 +75,21 @@ def save_checkpoint(
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     return final
+
+
+def storable(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors as safetensors takes them: on the CPU, contiguous, each with its own memory.
+
+    The layout is the receiving parameter's own affair; tied weights are stored once a name.
+    """
+    plain: dict[str, Tensor] = {}
+    taken: set[int] = set()
+    for name, tensor in tensors.items():
+        stored = tensor.detach().cpu().contiguous()
+        memory = stored.untyped_storage().data_ptr()
+        plain[name] = stored.clone() if memory in taken else stored
+        taken.add(memory)
+    return plain
 
 
 def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -92,7 +114,7 @@ def checkpoints(parent: Path) -> list[Path]:
 
     Where there is none, one that was set aside for a newer one of its step is brought back.
     """
-    found = sorted(parent.glob("step-[0-9]*"))
+    found = sorted(path for path in parent.glob("step-*") if NAME.fullmatch(path.name))
     for aside in () if found else sorted(parent.glob(".step-[0-9]*.deleting")):
         found.append(aside.rename(parent / aside.name[1:].removesuffix(".deleting")))
     return found
@@ -123,12 +145,6 @@ def set_aside(folder: Path) -> Path:
     doomed = folder.with_name(f".{folder.name}.deleting")
     shutil.rmtree(doomed, ignore_errors=True)
     return folder.rename(doomed)
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def flush(path: Path) -> None:

@@ -5,7 +5,12 @@ import copy
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Ema"]
+__all__ = ["Ema", "everything"]
+
+
+def everything(model: nn.Module) -> dict[str, Tensor]:
+    """Return a network's tensors by name, with the buffers that its ``state_dict`` leaves out."""
+    return dict(model.state_dict()) | dict(model.named_buffers())
 
 
 class Ema:
@@ -35,4 +40,4 @@ class Ema:
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the tensors themselves, by name; ``updates`` counts what was taken in."""
-        return {"updates": self._updates} | self.model.state_dict()
+        return {"updates": self._updates} | everything(self.model)

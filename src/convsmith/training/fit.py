@@ -44,11 +44,11 @@ def fit(job: Job, state: State, clock: StepClock | None = None) -> Iterator[Step
 
     Raises:
         NonFiniteError: the loss or a gradient became NaN or infinite. No update was made from that
-            step on, and BatchNorm's running statistics are the only thing it may have touched.
+            step on; BatchNorm's statistics and the moving average may have moved: restore them.
     """
     clock = clock or StepClock(job.device)
     per_epoch = job.batches.steps_per_epoch
-    look_every = 1 if job.device.type == "cpu" else job.check_every
+    every = look_every(job)
     job.model.train()
     while state.epoch < job.epochs and state.step < job.total_steps and not state.stopped:
         first = state.step - state.epoch * per_epoch
@@ -64,14 +64,20 @@ def fit(job: Job, state: State, clock: StepClock | None = None) -> Iterator[Step
             rate, loss = train_step(job, state, images, labels)
             state.step += 1
             clock.stop()
-            if state.step % look_every == 0:
+            if state.step % every == 0:
                 require_finite(state)
             yield Step(state.step, state.epoch, len(labels), rate, loss)
         require_finite(state)
         state.epoch += 1
         loss_sum, correct, seen = state.epoch_sums.tolist()
+        clock.seconds()  # the device has just been waited for: its events are read, not piled up
         rate = rate or learning_rate(job, state, state.step - 1)
         yield EpochEnd(state.epoch, state.step, loss_sum / seen, correct / seen, rate)
+
+
+def look_every(job: Job) -> int:
+    """Return the steps between looks at the non-finite mark: a GPU must not be waited for."""
+    return 1 if job.device.type == "cpu" else job.check_every
 
 
 def learning_rate(job: Job, state: State, step: int) -> float:

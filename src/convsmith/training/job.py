@@ -71,7 +71,7 @@ class State:
 
     ``epoch_sums`` holds this epoch's running loss, correct images and images, on the device;
     ``first_bad`` is the first step whose loss or gradient was not finite, or -1, on the device.
-    ``best`` is a copy of the best weights so far, by the validation part.
+    ``best`` is a copy of the best weights so far, by the validation part if there is one.
     """
 
     epoch_sums: Tensor

@@ -11,9 +11,20 @@ __all__ = ["Muon", "as_matrix", "matrices"]
 
 
 def matrices(model: nn.Module) -> list[Tensor]:
-    """Return the weights that Muon is for: all filters and matrices but the first and the last."""
-    weights = [p for p in model.parameters() if p.ndim >= 2]
-    return [p for p in weights[1:-1] if p.requires_grad]
+    """Return the weights that Muon is for: of all convolutions and linear layers between the ends.
+
+    The first and the last such layer are left out, and so is all that is no filter or matrix, such
+    as embeddings and scales.
+    """
+    learnt = {id(each) for each in model.parameters()}  # a parametrised weight is computed
+    layers = [
+        each
+        for each in model.modules()
+        if isinstance(each, nn.Conv2d | nn.Linear) and id(each.weight) in learnt
+    ]
+    ends = {id(layer.weight) for layer in (*layers[:1], *layers[-1:])}
+    inner = {id(layer.weight): layer.weight for layer in layers}  # a tied weight counts once
+    return [p for key, p in inner.items() if key not in ends and p.requires_grad]
 
 
 def as_matrix(tensor: Tensor) -> Tensor:

@@ -97,15 +97,15 @@ class Float16(Precision):
         first_bad: Tensor,
     ) -> None:
         """Unscale, clip and step; see the class for what is left out."""
+        mark(first_bad, torch.isfinite(loss), step)
+        if int(first_bad) >= 0:  # the scaler waits for the device at every step in any case
+            return
         self._scaler.unscale_(optimizer)
         if clip_norm is not None:
             gradient_norm(optimizer, clip_norm)
-        mark(first_bad, torch.isfinite(loss), step)
-        if int(first_bad) < 0:  # the scaler waits for the device at every step in any case
-            self._scaler.step(optimizer)
-            self._scaler.update()
-            fine = torch.tensor(self._scaler.get_scale() >= 1, device=first_bad.device)
-            mark(first_bad, fine, step)
+        self._scaler.step(optimizer)
+        self._scaler.update()
+        mark(first_bad, torch.tensor(self._scaler.get_scale() >= 1, device=first_bad.device), step)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the scale and the steps since it last changed."""

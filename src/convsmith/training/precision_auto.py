@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from convsmith.cache import cache_folder
 from convsmith.errors import DeviceError
+from convsmith.processor import cpu_name
 from convsmith.training.device import bf16_supported, fp16_unsafe
 from convsmith.training.precision import make_precision
 
@@ -61,10 +62,10 @@ def measure(
     *,
     precision: str = "auto",
     memory_format: str = "auto",
-    key: str,
+    key: str | None,
     cache: Path | None = None,
 ) -> Choice:
-    """Time real training steps of every candidate, in turn, and choose the fastest sound one.
+    """Time forward and backward passes of every candidate, in turn; choose the fastest sound one.
 
     A candidate is sound if its loss is finite and close to fp32's and its gradient points the same
     way. The result is cached by machine, ``key`` (the network and its options) and batch shape.
@@ -75,7 +76,7 @@ def measure(
         device: where to measure.
         precision: ``auto``, or the one that is wanted.
         memory_format: ``auto``, or the one that is wanted.
-        key: what the measurement is for.
+        key: what the measurement is for; None is measured anew each time.
         cache: the cache file; by default in the user's cache folder.
 
     Raises:
@@ -84,6 +85,8 @@ def measure(
     pairs, rejected = candidates(device, precision, memory_format)
     if len(pairs) == 1:
         return Choice(*pairs[0], rejected=rejected)
+    if key is None:
+        return measure_now(make_model, batch, device, pairs, rejected)
     cache = cache or cache_folder() / "precision.json"
     full_key = " | ".join([machine(device), key, str(tuple(batch[0].shape)), str(pairs)])
     known = read_cache(cache)
@@ -196,7 +199,7 @@ def machine(device: torch.device) -> str:
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
     else:
-        name = f"{torch.backends.cpu.get_cpu_capability()} {os.cpu_count()} cores"
+        name = f"{cpu_name()}, {torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} cores"
     return f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}"
 
 

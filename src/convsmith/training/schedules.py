@@ -60,24 +60,25 @@ def one_cycle(
     tail_share: Fraction = 0.05,
     start: Share = 0.04,
     low: Share = 0.01,
-    final: Share = 0.0001,
+    final: Share | None = None,
 ) -> Schedule:
     """A linear rise, a cosine fall, and a last short phase.
 
     From ``start`` up to 1 over the first ``rise_share`` of the steps, down to ``low`` by a cosine,
-    and linearly from there to ``final`` (lr_min / 100) over the last ``tail_share``; the three
-    parts add up to the whole. Source: Smith & Topin, "Super-Convergence", 2017.
+    and linearly from there to ``final`` (None is ``low`` / 100) over the last ``tail_share``; the
+    three parts add up to the whole. Source: Smith & Topin, "Super-Convergence", 2017.
     """
     tail = min(round(tail_share * total_steps), total_steps)
     up = min(round(rise_share * total_steps), total_steps - tail)
     down = total_steps - tail - up
+    end = low / 100 if final is None else final
 
     def factor(step: int) -> float:
         if step < up:
             return start + (1 - start) * step / up
         if step < up + down:
             return fall(step - up, down + (tail > 0), 1.0, low)
-        return low + (final - low) * (step - up - down + 1) / max(tail, 1)
+        return low + (end - low) * (step - up - down + 1) / max(tail, 1)
 
     return factor
 

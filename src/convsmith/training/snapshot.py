@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from convsmith.errors import CheckpointError
+from convsmith.training.ema import everything
 from convsmith.training.job import Job, State
 
 __all__ = ["load_weights", "restore", "snapshot"]
@@ -21,7 +22,7 @@ Fields = dict[str, Any]
 
 def snapshot(job: Job, state: State) -> tuple[dict[str, Tensor], Fields]:
     """Return the tensors and fields that :func:`restore` needs to continue bit for bit."""
-    tensors = {f"model.{name}": tensor for name, tensor in job.model.state_dict().items()}
+    tensors = {f"model.{name}": tensor for name, tensor in everything(job.model).items()}
     tensors["epoch_sums"] = state.epoch_sums
     if job.ema is not None:
         tensors |= {f"ema.{name}": tensor for name, tensor in job.ema.state_dict().items()}
@@ -57,7 +58,7 @@ def restore(job: Job, state: State, tensors: Mapping[str, Tensor], fields: Field
         CheckpointError: a tensor or field is missing, or has another shape.
     """
     try:
-        load_weights(job.model.state_dict(), part(tensors, "model."))
+        load_weights(everything(job.model), part(tensors, "model."))
         if job.ema is not None:
             load_weights(job.ema.state_dict(), part(tensors, "ema."))
         state.best = None

@@ -9,8 +9,8 @@ __all__ = ["EarlyStopping"]
 class EarlyStopping:
     """Remembers the best value; is done after ``patience`` epochs without a better one.
 
-    Better means lower for the loss and higher for accuracy, by more than ``min_delta``; NaN is
-    never better. With ``patience`` None it only remembers. Final.
+    Better means lower for the loss and higher for accuracy, by more than ``min_delta``; NaN and
+    infinity are never better. With ``patience`` None it only remembers. Final.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class EarlyStopping:
         return False
 
     def _is_better(self, value: float) -> bool:
-        if math.isnan(value):
+        if not math.isfinite(value):
             return False
         if self.best is None:
             return True
