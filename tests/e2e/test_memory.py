@@ -47,3 +47,26 @@ def measured(*words):
 def test_cifar10_at_batch_128_stays_under_two_gibibytes(cifar):
     taken = measured(TRAIN, str(cifar)) - measured(IMPORT)
     assert 2**28 < taken < 2 * 2**30
+
+
+LIMITED = """
+import resource, sys
+import torch
+import convsmith.api.train
+from convsmith.cli.main import main
+
+used = int(open("/proc/self/status").read().split("VmData:")[1].split()[0]) * 1024
+resource.setrlimit(resource.RLIMIT_DATA, (used + 400 * 2**20, resource.RLIM_INFINITY))
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit is Linux's")
+def test_a_training_that_does_not_fit_is_told_in_one_line(tmp_path):
+    words = ["train", "digits", "--batch-size", "1200", "--set", "model=resnet_wide3"]
+    sets = ["--set", "train.precision=fp32", "--set", "train.memory_format=contiguous"]
+    command = [sys.executable, "-c", LIMITED, *words, *sets, "--runs", str(tmp_path), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "convsmith: there is not enough memory for this training" in done.stderr

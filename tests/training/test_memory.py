@@ -3,7 +3,10 @@
 import subprocess
 import sys
 
+import pytest
 import torch
+
+from convsmith.training.memory import out_of_memory
 
 CHILD = """
 import torch
@@ -36,3 +39,19 @@ def test_a_process_does_not_count_what_its_parent_held():
     *_, peak = child()
     assert peak < 2**30
     assert len(held)
+
+
+@pytest.mark.parametrize(
+    ("error", "memory"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), True),
+        (RuntimeError("could not create a primitive"), True),
+        (RuntimeError("std::bad_alloc"), True),
+        (MemoryError(), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("bad_alloc"), False),
+    ],
+)
+def test_what_says_that_memory_ran_out(error, memory):
+    assert out_of_memory(error) == memory

@@ -4,7 +4,8 @@ import copy
 import os
 import shlex
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -57,7 +58,7 @@ from convsmith.runs.tensorboard import installed
 from convsmith.training.clock import StepClock
 from convsmith.training.device import resolve_device
 from convsmith.training.job import Job
-from convsmith.training.memory import keep_freed_memory
+from convsmith.training.memory import keep_freed_memory, out_of_memory
 from convsmith.training.snapshot import load_weights
 
 __all__ = ["train"]
@@ -163,12 +164,28 @@ def train(
                 "other recipe options and neither --from nor --name "
                 "(to train on with other settings, start a new run with --from RUN)"
             )
-        return resume_run(resume, own, places, inexact=inexact)
+        with told_of_memory():
+            return resume_run(resume, own, places, inexact=inexact)
     if recipe is None:
         raise UserError("say what to train: a preset (see `convsmith recipes`) or a recipe file")
     loaded = load_recipe(recipe, flags=flags or {}, sets=sets, keywords=keywords)
     base = Path(recipe).stem if isinstance(recipe, str | Path) else "run"
-    return start_run(loaded.recipe, loaded.notes, (base, name), own, places, start_from)
+    with told_of_memory():
+        return start_run(loaded.recipe, loaded.notes, (base, name), own, places, start_from)
+
+
+@contextmanager
+def told_of_memory() -> Iterator[None]:
+    """Say in one line that memory ran out, and what takes less of it."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        raise UserError(
+            "there is not enough memory for this training; a smaller --batch-size takes less, and "
+            "so do micro-batches of the same batch (--set train.accumulate=4)"
+        ) from error
 
 
 def require_kinds(recipe: object, sets: object, **paths: object) -> None:

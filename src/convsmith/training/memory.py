@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["keep_freed_memory", "peak_bytes", "used_bytes"]
+__all__ = ["keep_freed_memory", "out_of_memory", "peak_bytes", "used_bytes"]
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # from glibc's malloc.h
 
@@ -27,6 +27,15 @@ def keep_freed_memory() -> bool:
         return False
     settings = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 256 * 2**20))
     return all(mallopt(name, value) == 1 for name, value in settings)
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Return whether an error says that memory ran out, on a GPU or in the process."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    # PyTorch's allocator on a CPU and mmap, oneDNN and C++ raise plain RuntimeErrors
+    told = ("allocate memory", "could not create a primitive", "bad_alloc")
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in told)
 
 
 def used_bytes(device: torch.device) -> int:
