@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as reference
 
-from convsmith.data import load_source
+from convsmith.data import geometry, load_source
 from convsmith.data.augment import IDENTITY, LEVELS, MOVES, Augment, Drawn, moved
 from convsmith.data.geometry import affine
 from convsmith.data.images import Images, Source
@@ -348,3 +348,17 @@ def test_levels_rise():
         assert lower != higher
         for field in fields(Augment):
             assert getattr(higher, field.name) >= getattr(lower, field.name), field.name
+
+
+@pytest.mark.parametrize("drawn", ["all", "flip", "none"])
+def test_large_images_are_cropped_like_small_ones(monkeypatch, drawn):
+    draw = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (9, 3, 20, 24), dtype=torch.uint8, generator=draw)
+    top, left = torch.randint(0, 7, (2, 9), generator=draw)
+    flip = torch.arange(9) % 2 == 0
+    given = {"all": (3, top, left, flip), "flip": (0, None, None, flip), "none": (2, None, None)}
+    small = geometry.crop(pixels, *given[drawn])
+    monkeypatch.setattr(geometry, "LARGE", 1)
+    large = geometry.crop(pixels, *given[drawn])
+    assert torch.equal(small, large)
+    assert small.stride() == large.stride()

@@ -12,6 +12,8 @@ from torch.nn import functional
 
 __all__ = ["affine", "crop", "inside", "resample", "resized_crop", "shear"]
 
+LARGE = 64 * 64  # pixels from which a copy an image is quicker than a place a pixel
+
 
 def affine(
     angles: Tensor, shifts: Tensor, image_size: tuple[int, int], scale: Tensor | None = None
@@ -84,6 +86,28 @@ def inside(boxes: Tensor, pixels: Tensor) -> Tensor:
     return (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)
 
 
+def windows(
+    padded: Tensor,
+    image_size: tuple[int, int],
+    top: Tensor | None,
+    left: Tensor | None,
+    flip: Tensor | None,
+) -> Tensor:
+    """Do what :func:`crop` does, image by image: large ones are copied row by row, not by pixel.
+
+    ``padded`` is ``(N, H', W', C)``.
+    """
+    count, channels = padded.shape[0], padded.shape[3]
+    height, width = image_size
+    zeros = torch.zeros(count, dtype=torch.int64)
+    tops, lefts, flips = ((zeros if each is None else each).tolist() for each in (top, left, flip))
+    cut = padded.new_empty(count, height, width, channels)
+    for image, out, y, x, mirrored in zip(padded, cut, tops, lefts, flips, strict=True):
+        window = image[y : y + height, x : x + width]
+        out.copy_(window.flip(1) if mirrored else window)
+    return cut.permute(0, 3, 1, 2)
+
+
 def crop(
     pixels: Tensor,
     padding: int,
@@ -105,6 +129,8 @@ def crop(
     """
     count, channels, height, width = pixels.shape
     padded = functional.pad(pixels.permute(0, 2, 3, 1), [0, 0, *[padding] * 4])
+    if pixels.device.type == "cpu" and height * width >= LARGE:
+        return windows(padded, (height, width), top, left, flip)
     columns = torch.arange(width, device=pixels.device).expand(count, width)
     if flip is not None:
         columns = torch.where(flip[:, None], width - 1 - columns, columns)
