@@ -13,6 +13,8 @@ JPEGs alone with reading them into a store, and with streaming augmented batches
 import argparse
 import json
 import math
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -138,7 +140,7 @@ def draw(found: dict[str, list[tuple[float, float, float]]], path: Path) -> None
     page = f"<style>{style.read_text()}</style><div style='{grid}'>{''.join(charts)}</div>"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox"]
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
         view = browser.new_page(viewport={"width": 1500, "height": 900})
         view.set_content(page)
@@ -173,9 +175,6 @@ def sweep(rounds: int, chart: Path | None) -> None:
 
 def jpegs(count: int, rounds: int) -> None:
     """Compare decoding alone with reading into a store and with streaming from it."""
-    import os
-    import shutil
-
     import numpy
     from PIL import Image
 
@@ -183,7 +182,9 @@ def jpegs(count: int, rounds: int) -> None:
     from convsmith.data.augment import LEVELS
     from convsmith.data.decode import decode
     from convsmith.data.normalise import Normalise
+    from convsmith.training.memory import keep_freed_memory
 
+    keep_freed_memory()  # as a training does
     with tempfile.TemporaryDirectory() as work:
         os.environ["XDG_CACHE_HOME"] = f"{work}/cache"
         photographs, draw = Path(work) / "photographs", numpy.random.default_rng(0)

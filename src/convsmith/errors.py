@@ -16,6 +16,8 @@ The tree::
     ├── WriteError            a full or unwritable disk; what was kept before is not lost
     ├── NonFiniteError        the loss or a gradient became NaN or infinite
     └── Interrupted           Ctrl-C (exit 130) or SIGTERM (exit 143), after a checkpoint
+
+    Terminated                SIGTERM elsewhere, as Ctrl-C is a KeyboardInterrupt
 """
 
 import difflib

@@ -1,6 +1,7 @@
 """The one consumer of training's events: logs, validation, checkpoints, stopping, recovery."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from convsmith.api.progress import Outlook, Pace, Progress
@@ -25,7 +26,7 @@ from convsmith.training.memory import used_bytes
 from convsmith.training.recovery import locate_nonfinite
 from convsmith.training.snapshot import restore, snapshot
 
-__all__ = ["Session", "checkpoint", "drive", "first_checkpoint", "restore_newest"]
+__all__ = ["Session", "checkpoint", "drive", "first_checkpoint", "restore_newest", "write_page"]
 
 SHOW_EVERY = 20  # seconds after which a step is shown though it is not logged
 PAGE_EVERY = 60  # seconds between two writings of the page of a run that goes on
@@ -79,7 +80,7 @@ def drive(session: Session) -> None:
         if session.saved != (state.step, state.epoch):
             checkpoint(session)
     except (Interrupted, NonFiniteError):
-        write_page(session)
+        write_page(session.run, session.say)
         raise
     finally:
         session.progress.end()
@@ -106,7 +107,7 @@ def consume(session: Session, request: StopRequest) -> None:
 
 
 class PaceKeeper:
-    """Reads the device at the log cadence: loss, accuracy so far, speed and memory."""
+    """Reads the device now and then: loss, accuracy so far, speed and memory."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -190,21 +191,21 @@ def keep_page(session: Session) -> None:
     """Write the run's page, at most once a minute."""
     now = time.perf_counter()
     if session.shown_at is None or now - session.shown_at > PAGE_EVERY:
-        write_page(session)
+        write_page(session.run, session.say)
         session.shown_at = now
 
 
-def write_page(session: Session) -> None:
-    """Write the run's page; what goes wrong with it must not cost anybody a training.
+def write_page(run: RunFolder, say: Callable[[str], None]) -> None:
+    """Write a run's page; what goes wrong with it must not cost anybody a training.
 
     If the disk is full, the next checkpoint will say so, and how to go on.
     """
     try:
-        write_report(session.run)
+        write_report(run)
     except WriteError as error:
-        session.say(f"the page is left as it was: {error}")
+        say(f"the page is left as it was: {error}")
     except Exception as error:  # noqa: BLE001
-        session.say(f"the page could not be made, please report it: {error!r}")
+        say(f"the page could not be made, please report it: {error!r}")
 
 
 def due_within_epoch(session: Session) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from convsmith.api.load import read_weights
 from convsmith.api.progress import ticking
@@ -17,6 +17,7 @@ from convsmith.data.images import Source
 from convsmith.errors import ResumeError, UserError
 from convsmith.recipe.build import (
     LAYOUTS,
+    Parts,
     build_loss,
     build_model,
     eval_batches,
@@ -24,6 +25,7 @@ from convsmith.recipe.build import (
     set_up,
 )
 from convsmith.recipe.build import split as split_source
+from convsmith.recipe.schema import Recipe
 from convsmith.runs.results import Score
 from convsmith.training.device import resolve_device
 from convsmith.training.evaluate import evaluate as measure
@@ -72,34 +74,43 @@ def evaluate(
     if split not in get_args(Part):
         raise UserError(f"split must be train, validation or test, not {split!r}")
     opened = open_run(run, runs)
-    weights = read_weights(opened.folder)
+    recipe, weights = opened.recipe, read_weights(opened.folder)
     require_own_model(opened, model)
-    with threads(opened.environment["exact"]["threads"]):
-        return evaluate_opened(opened, weights, split, (model, data), data_root)
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Let PyTorch use so many threads for a while."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def evaluate_opened(
-    opened: Run,
-    weights: dict[str, Tensor],
-    split: Part,
-    own: tuple[nn.Module | None, Source | None],
-    data_root: str | os.PathLike[str] | None,
-) -> Evaluated:
-    """Evaluate a run's weights, perhaps with the user's own network or data."""
-    recipe, (model, source) = opened.recipe, own
     device = resolve_device(recipe.train.device)
     set_up(device, recipe)
+    with threads(opened.environment["exact"]["threads"]):
+        parts = read_parts(opened, recipe, split, data, data_root)
+        batches = eval_batches(recipe, parts, split, device)
+        if batches is None:
+            raise UserError(f"{opened.path} kept no validation part: it trained on everything")
+        if model is None:
+            size = parts.train.image_size
+            model = build_model(recipe, len(parts.classes), parts.train.channels, size)
+        layout = LAYOUTS[recipe.train.memory_format]
+        model.to(device=device, memory_format=layout)  # type: ignore[call-overload]
+        load_weights(model.state_dict(), weights)
+        loss = build_loss(recipe, parts).to(device)
+        result = measure(model, batches, loss, make_precision(recipe.train.precision, device))
+    return Evaluated(
+        run=str(opened.path),
+        split=split,
+        score=Score(result.top1, result.top5, result.loss, result.count),
+        per_class=dict(zip(parts.classes, result.per_class, strict=True)),
+    )
+
+
+def read_parts(
+    opened: Run,
+    recipe: Recipe,
+    split: Part,
+    source: Source | None,
+    data_root: str | os.PathLike[str] | None,
+) -> Parts:
+    """Return the parts of a run's data, of which ``split`` will be measured.
+
+    Raises:
+        ResumeError: they are not what they were.
+    """
     if source is None:
         with ticking("auto") as say:
             source = read_source(recipe, find_root(data_root), say)
@@ -113,20 +124,15 @@ def evaluate_opened(
         raise ResumeError(
             f"{opened.path}: the test images are not those that it was measured on; bring them back"
         )
-    batches = eval_batches(recipe, parts, split, device)
-    if batches is None:
-        raise UserError(f"{opened.path} kept no validation part: it trained on everything")
-    if model is None:
-        size = parts.train.image_size
-        model = build_model(recipe, len(parts.classes), parts.train.channels, size)
-    layout = LAYOUTS[recipe.train.memory_format]
-    model.to(device=device, memory_format=layout)  # type: ignore[call-overload]
-    load_weights(model.state_dict(), weights)
-    loss = build_loss(recipe, parts).to(device)
-    result = measure(model, batches, loss, make_precision(recipe.train.precision, device))
-    return Evaluated(
-        run=str(opened.path),
-        split=split,
-        score=Score(result.top1, result.top5, result.loss, result.count),
-        per_class=dict(zip(parts.classes, result.per_class, strict=True)),
-    )
+    return parts
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let PyTorch use so many threads for a while."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -29,8 +29,9 @@ def finish(session: Session, parts: Parts, card: ModelCard) -> Results:
     """Choose, measure and write the final weights; the test part is touched here and only here."""
     job, state, run, recipe = session.job, session.state, session.run, session.recipe
     model, averaged = job.eval_model, job.ema is not None
-    which = "best" if state.best is not None and keeps_best(recipe) else "last"
-    if state.best is not None and which == "best":
+    which = "last"
+    if state.best is not None and keeps_best(recipe):
+        which = "best"
         load_weights(model.state_dict(), state.best)
     elif state.best is not None:
         write_weights(run, run.best, state.best, {"weights": "best", "averaged": averaged})
@@ -62,7 +63,7 @@ def finish(session: Session, parts: Parts, card: ModelCard) -> Results:
     )
     write_outcome(run, parts, test)
     write_atomically(run.results, to_json(asdict(results)))
-    write_page(session)
+    write_page(session.run, session.say)
     return results
 
 

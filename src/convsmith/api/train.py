@@ -14,10 +14,10 @@ import numpy
 import torch
 from torch import nn
 
-from convsmith.api.drive import Session, drive, first_checkpoint, restore_newest
+from convsmith.api.drive import Session, drive, first_checkpoint, restore_newest, write_page
 from convsmith.api.figures import write_samples
 from convsmith.api.finish import finish
-from convsmith.api.load import read_card, read_weights
+from convsmith.api.load import read_weights
 from convsmith.api.machine import memory
 from convsmith.api.progress import Progress, ProgressKind, choose_progress, ticking
 from convsmith.api.provenance import card, command_line, described, headline, lasting_path
@@ -50,7 +50,6 @@ from convsmith.recipe.resolve import resolve
 from convsmith.recipe.schema import Recipe
 from convsmith.recipe.trial import require_fit
 from convsmith.recipe.write import to_yaml
-from convsmith.reporting.report import write_report
 from convsmith.runs.environment import differences
 from convsmith.runs.folder import RunFolder, find_runs_folder
 from convsmith.runs.journal import Journal
@@ -157,8 +156,8 @@ def train(
         if isinstance(named, str):
             keywords[keyword] = named
     if resume is not None:
-        given = recipe is not None or bool(flags) or bool(sets) or bool(keywords)
-        if given or start_from is not None or name is not None:
+        recipe_given = recipe is not None or flags or sets or keywords
+        if recipe_given or start_from is not None or name is not None:
             raise UserError(
                 "a resumed run keeps its recipe, weights and name: --resume takes no recipe, no "
                 "other recipe options and neither --from nor --name "
@@ -210,22 +209,15 @@ def start_run(
     places: Places,
     start_from: PathLike | None,
 ) -> Run:
-    """Resolve the recipe, make the run folder and train."""
+    """Resolve the recipe, make the run folder, with its first checkpoint in it, and train."""
     say_notes(places.shown, notes)
     device = resolve_device(recipe.train.device)
     keep_freed_memory()
     recipe, expected = with_preprocessing(recipe, places.runs)
     say_notes(places.shown, expected)
     source, parts, model = assemble(recipe, own, places)
-    two = parts.normalise(parts.train.take(torch.arange(min(2, len(parts.train))))[0])
-    named = recipe.model.name if own.model is None else "the network"
-    images = min(recipe.train.batch_size, len(parts.train))
-    micro = len(torch.arange(images).chunk(recipe.train.accumulate)[-1])
-    require_fit(model, two, len(parts.classes), named, smallest=micro)
+    require_trainable(recipe, parts, model, own)
     say_notes(places.shown, load_transfer(recipe, model, places.runs))
-    if recipe.train.tensorboard and not installed():
-        raise UserError('train.tensorboard needs TensorBoard: pip install "convsmith[track]"')
-    build_loss(recipe, parts)  # its mistakes show before a run folder is made
     set_up(device, recipe)
     if start_from is not None:
         begin_with(model, start_from, places)
@@ -239,7 +231,6 @@ def start_run(
         own_model=own.model is not None,
     )
     say_notes(places.shown, resolution)
-    recipe_text = to_yaml(resolved)
     environment = described(resolved, parts, device, own.model) | {
         "command": command_line(),
         "own_model": own.model is not None,
@@ -254,13 +245,25 @@ def start_run(
     folder = RunFolder.create(
         find_runs_folder(places.runs),
         base,
-        recipe_text,
+        to_yaml(resolved),
         environment,
         name,
         begin=lambda draft: first_checkpoint(draft, job, state),
     )
     with folder.locked(patience=1.0):
         return run_session(Run(folder), resolved, (source, parts), job, own, places)
+
+
+def require_trainable(recipe: Recipe, parts: Parts, model: nn.Module, own: Own) -> None:
+    """Raise UserError for what would otherwise show only in the middle of a training."""
+    two = parts.normalise(parts.train.take(torch.arange(min(2, len(parts.train))))[0])
+    named = recipe.model.name if own.model is None else "the network"
+    images = min(recipe.train.batch_size, len(parts.train))
+    micro = len(torch.arange(images).chunk(recipe.train.accumulate)[-1])
+    require_fit(model, two, len(parts.classes), named, smallest=micro)
+    if recipe.train.tensorboard and not installed():
+        raise UserError('train.tensorboard needs TensorBoard: pip install "convsmith[track]"')
+    build_loss(recipe, parts)
 
 
 def resume_run(path: PathLike, own: Own, places: Places, *, inexact: bool) -> Run:
@@ -270,12 +273,11 @@ def resume_run(path: PathLike, own: Own, places: Places, *, inexact: bool) -> Ru
         recipe = run.recipe
         if run.finished:
             try:
-                _ = run.results, read_weights(run.folder)
-                read_card(run.folder)
-                if run.folder.best.exists():
-                    run.folder.require_whole(run.folder.best)
+                _ = run.results
+                for sealed in run.folder.sealed():
+                    run.folder.require_whole(sealed)
                 places.shown.say(f"{run.path} is finished; to train on: --from")
-                write_report(run.folder)  # a kill may have come between the results and their page
+                write_page(run.folder, places.shown.say)  # a kill may have come before it
                 return run
             except DamagedError as error:
                 what = str(error).partition(";")[0]

@@ -120,7 +120,7 @@ def share_processor() -> None:
     """Let idle threads give up their core after some microseconds, unless the person says how long.
 
     GNU OpenMP's own rule keeps a waiting thread turning for a millisecond or more: beside another
-    busy program, small networks then train up to 30 times slower. It reads this when torch is
+    busy program, small networks then train several times as long. It reads this when torch is
     imported. docs/results.md has what it costs and gains.
     """
     if "OMP_WAIT_POLICY" not in os.environ:

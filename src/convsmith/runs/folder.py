@@ -176,10 +176,13 @@ class RunFolder:
         """Return whether the training came to its end; its results are written last."""
         return self.results.exists()
 
+    def sealed(self) -> tuple[Path, ...]:
+        """Return the files that a trained network is made of, whose checksums are kept."""
+        return (self.model, self.weights, *([self.best] if self.best.exists() else []))
+
     def seal(self) -> None:
         """Write the checksums of the files that a trained network is made of."""
-        sealed = [path for path in (self.model, self.weights, self.best) if path.exists()]
-        lines = [f"{sha256(path)}  {path.name}\n" for path in sealed]
+        lines = [f"{sha256(path)}  {path.name}\n" for path in self.sealed()]
         write_atomically(self.sums, "".join(lines))
 
     def require_whole(self, path: Path) -> None:
@@ -191,12 +194,10 @@ class RunFolder:
         """
         for each in (self.sums, path):
             if not each.is_file():
-                raise self.unreadable(path, FileNotFoundError())
+                raise self.unreadable(each, FileNotFoundError())
         try:
-            if (
-                f"{sha256(path)}  {path.name}"
-                not in self.sums.read_text(errors="replace").splitlines()
-            ):
+            known = self.sums.read_text(errors="replace").splitlines()
+            if f"{sha256(path)}  {path.name}" not in known:
                 raise self.damaged(path, "does not match its checksum")
         except OSError as error:
             raise self.unreadable(path, error) from error

@@ -64,15 +64,11 @@ class Journal:
 
         If there are fewer, because somebody cut or deleted the file, its whole lines stay.
         """
-        self._metrics.truncate(min(size, self._whole_lines()))
+        whole = Path(self._metrics.name).read_bytes().rfind(b"\n") + 1
+        self._metrics.truncate(min(size, whole))
         self._metrics.seek(0, os.SEEK_END)
         if self._events is not None:
             self._events.forget_after(step)
-
-    def _whole_lines(self) -> int:
-        """Return the bytes of the metrics up to the end of the last whole line."""
-        with open(self._metrics.name, "rb") as file:  # noqa: PTH123  # its name is a path
-            return file.read().rfind(b"\n") + 1
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
