@@ -14,7 +14,7 @@ import convsmith
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "convsmith"
 
-BASE = {"errors", "bounds", "cache", "checksum", "processor", "randomness"}
+BASE = {"errors", "bounds", "cache", "checksum", "processor", "randomness", "sizes"}
 ALLOWED = {
     "errors": set(),
     "bounds": set(),
@@ -22,16 +22,21 @@ ALLOWED = {
     "checksum": set(),
     "processor": set(),
     "randomness": set(),
+    "sizes": {"errors"},
     "nn": BASE,
     "models": {"nn"} | BASE,
     "data": BASE,
     "training": BASE,
+    "planning": {"training"} | BASE,
     "insight": BASE,
     "runs": BASE | {"__init__"},  # the version
     "recipe": {"models", "data", "training"} | BASE,
     "reporting": {"runs"} | BASE,
-    "api": {"recipe", "runs", "models", "data", "training", "insight", "reporting", "__init__"}
-    | BASE,
+    "api": {
+        *("recipe", "runs", "models", "data", "training", "planning", "insight", "reporting"),
+        "__init__",
+        *BASE,
+    },
     "cli": {"api", "__init__"} | BASE,
 }
 TOP = {"__init__", "__main__"}

@@ -56,12 +56,13 @@ def test_in_a_pipe_a_long_epoch_says_at_least_a_line_a_minute(capsys, monkeypatc
     lines.begin(Outlook(epochs=2, steps_per_epoch=1500, total_steps=3000, steps_done=0))
     for step in range(50, 550, 50):
         clock[0] += 20
-        lines.pace(1, Pace(step, 1.5, 0.25, 310.4, 2**30))
+        lines.pace(1, Pace(step, 1.5, 0.25, 310.4, 2**30, 2**31))
     clock[0] += 30  # a finished epoch is a line too, and the minute counts from there
     lines.epoch(EpochEnd(1, 1500, 1.25, 0.5, 0.1), "", 200)
     clock[0] += 40
-    lines.pace(2, Pace(50, 1.5, 0.25, 310.4, 2**30))
+    lines.pace(2, Pace(50, 1.5, 0.25, 310.4, 2**30, 2**31))
     assert capsys.readouterr().err.splitlines() == [
-        f"epoch 1/2  step {step}/1,500  loss 1.5000  top-1 25.00%  310 images/s  1.00 GiB"
+        f"epoch 1/2  step {step}/1,500  loss 1.5000  top-1 25.00%  310 images/s  "
+        "1.00 GiB (most 2.00)"
         for step in (150, 300, 450)
     ] + ["epoch 1/2  train loss 1.2500  top-1 50.00%  3 min 20 s left"]

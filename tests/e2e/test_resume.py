@@ -25,7 +25,11 @@ EXPERIMENTS = {
     },
     "muon": {
         "optimizer": {"name": "muon"},
-        "train": {"clip_norm": 1.0, "checkpoint": {"every_seconds": 0.2}},
+        "train": {
+            "clip_norm": 1.0,
+            "gradient_checkpointing": "all",
+            "checkpoint": {"every_seconds": 0.2},
+        },
     },
     "fp16": {
         "optimizer": {"name": "adam", "learning_rate": 0.002},
@@ -73,7 +77,7 @@ def outcome(run):
     results = json.loads((run / "results.json").read_text())
     timed = ("seconds", "images_per_second", "eval_images_per_second", "peak_memory_bytes", "run")
     events = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    volatile = ("seconds", "images_per_second", "memory_bytes")
+    volatile = ("seconds", "images_per_second")
     last = max((run / "checkpoints").glob("step-*"))
     fields = json.loads((last / "fields.json").read_text())
     return {
@@ -81,7 +85,10 @@ def outcome(run):
         "fields": {k: v for k, v in fields.items() if k not in ("seconds", "metrics_bytes")},
         "weights": (run / "weights.safetensors").read_bytes(),
         "results": {key: value for key, value in results.items() if key not in timed},
-        "metrics": [{k: v for k, v in e.items() if k not in volatile} for e in events],
+        "metrics": [
+            {k: v for k, v in e.items() if k not in volatile and not k.startswith("memory_")}
+            for e in events
+        ],
     }
 
 

@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from convsmith.errors import ModelError
 from convsmith.models import MODELS
+from convsmith.nn.norm import GhostBatchNorm1d, GhostBatchNorm2d
 
 OURS = [name for name in MODELS if name not in ("timm", "torchvision")]
 
@@ -215,3 +216,111 @@ def test_an_mlp_has_the_layers_that_it_is_given():
         sides = [40, *widths, 3]
         shapes = [p.shape for p in model.parameters() if p.ndim == 2]
         assert shapes == [(out, into) for into, out in pairwise(sides)]
+
+
+NARROW = {
+    "digits_cnn": {"widths": (8, 16)},
+    "mnist_bn": {"widths": (8, 16, 32), "hidden": 64},
+    "vgg_bn": {"widths": (8, 16, 32), "hidden": 64},
+    "resnet_small": {"widths": (8, 8, 16, 16)},
+    "resnet_wide3": {"stem": 8, "widths": (16, 16, 32), "block_dropout": 0.0},
+}
+KINDS = ("batch", "group", "ghost")
+
+
+def narrow(name, norm):
+    """A network of few channels without dropout, in double precision; always the same weights."""
+    torch.manual_seed(0)
+    return MODELS[name](4, 3, (16, 16), dropout=0.0, norm=norm, **NARROW[name]).double()
+
+
+def seen(count):
+    """Images and labels, always the same."""
+    draw = torch.Generator().manual_seed(1)
+    images = torch.randn(count, 3, 16, 16, dtype=torch.float64, generator=draw)
+    return images, torch.randint(4, (count,), generator=draw)
+
+
+def backward(model, images, labels, parts=1):
+    """The mean loss and its gradient by parts of the batch, as a training step makes them."""
+    total = 0.0
+    for inputs, targets in zip(images.chunk(parts), labels.chunk(parts), strict=True):
+        loss = nn.functional.cross_entropy(model(inputs), targets, reduction="sum") / len(labels)
+        loss.backward()
+        total += loss.item()
+    return total
+
+
+def gradient(model):
+    return torch.cat([p.grad.flatten() for p in model.parameters()])
+
+
+def test_every_network_with_normalisation_has_the_option():
+    batch_norm = nn.modules.batchnorm._BatchNorm
+    for name in OURS:
+        modules = MODELS[name](3, 1, (16, 16)).modules()
+        assert (name in NARROW) == any(isinstance(module, batch_norm) for module in modules)
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_the_option_replaces_every_normalisation_and_nothing_else(name):
+    allowed = {
+        "batch": (nn.BatchNorm1d, nn.BatchNorm2d),
+        "group": (nn.GroupNorm,),
+        "ghost": (GhostBatchNorm1d, GhostBatchNorm2d),
+    }
+    plain = narrow(name, "batch")
+    for kind in KINDS:
+        model = narrow(name, kind)
+        for mine, other in zip(model.modules(), plain.modules(), strict=True):
+            if type(other) in allowed["batch"]:
+                assert type(mine) in allowed[kind]
+            else:
+                assert type(mine) is type(other)
+        weights, expected = dict(model.named_parameters()), dict(plain.named_parameters())
+        assert weights.keys() == expected.keys()
+        assert all(torch.equal(weights[each], expected[each]) for each in expected)
+    assert list(narrow(name, "ghost").state_dict()) == list(plain.state_dict())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", NARROW)
+def test_a_step_lowers_the_loss_with_every_normalisation(name, kind):
+    model, (images, labels) = narrow(name, kind), seen(40)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    before = backward(model, images, labels)
+    for parameter_name, parameter in model.named_parameters():
+        assert torch.isfinite(parameter.grad).all(), parameter_name
+    optimizer.step()
+    assert backward(model, images, labels) < before
+    assert model.eval()(images[:1]).shape == (1, 4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "parts", "equal"),
+    [("group", 8, True), ("batch", 8, False), ("ghost", 2, True)],
+)
+@pytest.mark.parametrize("name", NARROW)
+def test_micro_batches_give_the_gradient_of_the_whole_batch_but_for_batch_norm(
+    name, kind, parts, equal
+):
+    """Micro-batches of whole ghost batches change nothing either."""
+    whole, split, (images, labels) = narrow(name, kind), narrow(name, kind), seen(64)
+    backward(whole, images, labels)
+    backward(split, images, labels, parts)
+    distance = (gradient(whole) - gradient(split)).norm() / gradient(whole).norm()
+    assert (distance < 1e-10) if equal else (distance > 1e-2)
+    for mine, other in zip(whole.buffers(), split.buffers(), strict=True):
+        assert torch.allclose(mine.double(), other.double(), rtol=1e-10) == equal
+
+
+@pytest.mark.parametrize("kind", ["group", "ghost"])
+@pytest.mark.parametrize("name", NARROW)
+def test_every_normalisation_trains_in_bf16_and_channels_last(name, kind):
+    model = narrow(name, kind).float().to(memory_format=torch.channels_last)
+    images, labels = seen(40)
+    images = images.float().contiguous(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model(images)
+    nn.functional.cross_entropy(logits.float(), labels).backward()
+    assert torch.isfinite(gradient(model)).all()

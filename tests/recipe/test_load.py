@@ -69,7 +69,7 @@ def test_nothing_can_be_changed_afterwards():
 
     recipe = load_recipe("digits", keywords={"early_stopping": {"patience": 2}}).recipe
     found = list(parts(recipe))
-    assert len(found) == 13
+    assert len(found) == 14
     for part in found:
         for name in type(part).model_fields:
             with pytest.raises(ValidationError, match="frozen"):

@@ -56,7 +56,7 @@ def test_the_curves_are_the_logged_values(tmp_path):
     assert set(accuracy) == {"training top-1", "validation top-1", "validation top-5"}
     assert chart_lines(page, "learning-rate")["Learning rate"][-1] == (30, "0.003")
     assert chart_lines(page, "throughput")["Throughput"][0] == (5, "5,005 images/s")
-    assert chart_lines(page, "memory")["Memory"][0] == (5, "512 MiB")
+    assert chart_lines(page, "memory")["in use"][0] == (5, "512 MiB")
 
 
 def test_a_real_training_has_a_page(tmp_path):
@@ -170,6 +170,16 @@ def test_rollbacks_are_told_and_marked(tmp_path):
     text = report(run).text
     assert "Step 17 was not finite, first in `stem.conv`. Training went back to step 10" in text
     assert "rolled back" in text
+
+
+def test_memory_that_ran_out_is_told(tmp_path):
+    run = make_run(tmp_path, "run", epochs=0)
+    finer = {"event": "out_of_memory", "step": 3, "accumulate": 4, "images": 32}
+    write_events(run, [finer, *epoch(1)])
+    page = report(run)
+    assert "Memory ran out in step 3, which was made again. From it on each batch is" in page.text
+    assert "4 micro-batches of up to 32 images" in page.text
+    assert set(chart_lines(page, "memory")) == {"in use", "most so far"}
 
 
 def test_a_network_of_your_own_is_said_to_be_in_no_recipe(tmp_path):

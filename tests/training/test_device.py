@@ -120,9 +120,6 @@ def switches(monkeypatch):
     told = {}
     monkeypatch.setattr(torch.cuda, "set_device", lambda d: told.update(device=d))
     monkeypatch.setattr(
-        torch.cuda, "set_per_process_memory_fraction", lambda f, d: told.update(share=(f, d))
-    )
-    monkeypatch.setattr(
         torch,
         "use_deterministic_algorithms",
         lambda mode, *, warn_only: told.update(deterministic=mode),
@@ -148,11 +145,6 @@ def test_changing_sizes_are_not_searched_for(switches):
     assert torch.backends.cudnn.benchmark is False
 
 
-def test_a_share_of_the_memory_is_all_that_is_taken(switches):
-    configure(CUDA, deterministic=True, fixed_size=True, memory_fraction=0.8)
-    assert switches["share"] == (0.8, CUDA)
-
-
 def test_a_cpu_is_left_as_it_is(monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
     configure(torch.device("cpu"), deterministic=False, fixed_size=True)
@@ -164,9 +156,8 @@ def test_what_a_recipe_says_of_a_gpu_reaches_it(monkeypatch):
     monkeypatch.setattr(
         "convsmith.recipe.build.configure", lambda device, **settings: said.update(settings)
     )
-    sets = ["train.deterministic=false", "train.memory_fraction=0.5"]
-    set_up(CUDA, load_recipe("digits", sets=sets).recipe)
-    assert said == {"deterministic": False, "fixed_size": True, "memory_fraction": 0.5}
+    set_up(CUDA, load_recipe("digits", sets=["train.deterministic=false"]).recipe)
+    assert said == {"deterministic": False, "fixed_size": True}
 
 
 def test_memory_of_a_gpu_is_what_pytorch_allocated(monkeypatch):

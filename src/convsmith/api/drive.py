@@ -20,9 +20,9 @@ from convsmith.training.checkpoint import (
 )
 from convsmith.training.clock import StepClock
 from convsmith.training.evaluate import Evaluation, evaluate
-from convsmith.training.fit import EpochEnd, Step, fit
+from convsmith.training.fit import EpochEnd, Finer, Step, fit
 from convsmith.training.job import Job, State
-from convsmith.training.memory import used_bytes
+from convsmith.training.memory import memory_use
 from convsmith.training.recovery import locate_nonfinite
 from convsmith.training.snapshot import restore, snapshot
 
@@ -90,7 +90,9 @@ def consume(session: Session, request: StopRequest) -> None:
     """Run ``fit`` and act on its events."""
     pace = PaceKeeper(session)
     for event in fit(session.job, session.state, session.clock):
-        if isinstance(event, Step):
+        if isinstance(event, Finer):
+            say_finer(session, event)
+        elif isinstance(event, Step):
             pace.step(event)
             if due_within_epoch(session):
                 checkpoint(session)
@@ -104,6 +106,18 @@ def consume(session: Session, request: StopRequest) -> None:
         if request.signal_number is not None:
             checkpoint(session)
             raise Interrupted(request.signal_number, session.resume)
+
+
+def say_finer(session: Session, event: Finer) -> None:
+    """Say and log that memory ran out and how the training goes on."""
+    session.journal.record(
+        "out_of_memory", step=event.step, accumulate=event.accumulate, images=event.images
+    )
+    noun = "image" if event.images == 1 else "images"
+    session.say(
+        f"memory ran out in step {event.step}: it was made again, and from it on each batch is "
+        f"made of {event.accumulate} micro-batches, of up to {event.images} {noun}"
+    )
 
 
 class PaceKeeper:
@@ -123,12 +137,14 @@ class PaceKeeper:
             return
         _, correct, seen = session.state.epoch_sums.tolist()
         now = time.perf_counter()
+        memory = memory_use(session.job.device)
         pace = Pace(
             step=event.step - event.epoch * session.job.batches.steps_per_epoch,
             loss=float(event.loss),
             top1=correct / seen,
             images_per_second=self._images / (now - self._since),
-            memory_bytes=used_bytes(session.job.device),
+            memory_bytes=memory.used,
+            memory_peak_bytes=memory.peak,
         )
         session.progress.pace(event.epoch + 1, pace)
         self._shown = time.perf_counter()
@@ -142,7 +158,10 @@ class PaceKeeper:
             top1=pace.top1,
             learning_rate=event.learning_rate,
             images_per_second=round(pace.images_per_second, 1),
-            memory_bytes=pace.memory_bytes,
+            memory_bytes=memory.used,
+            memory_peak_bytes=memory.peak,
+            memory_reserved_bytes=memory.reserved,
+            memory_free_bytes=memory.free,
         )
         self._images, self._since = 0, time.perf_counter()
 

@@ -35,6 +35,7 @@ class Pace:
     top1: float  # running, over this epoch's images so far
     images_per_second: float
     memory_bytes: int
+    memory_peak_bytes: int
 
 
 @dataclass(frozen=True)
@@ -215,7 +216,8 @@ def reading(pace: Pace) -> str:
     """Return the words for a step that was read."""
     return (
         f"loss {pace.loss:.4f}  top-1 {pace.top1:.2%}  "
-        f"{pace.images_per_second:,.0f} images/s  {pace.memory_bytes / 2**30:.2f} GiB"
+        f"{pace.images_per_second:,.0f} images/s  {pace.memory_bytes / 2**30:.2f} GiB "
+        f"(most {pace.memory_peak_bytes / 2**30:.2f})"
     )
 
 

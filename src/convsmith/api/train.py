@@ -4,8 +4,7 @@ import copy
 import os
 import shlex
 import signal
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -14,11 +13,11 @@ import numpy
 import torch
 from torch import nn
 
+from convsmith.api.budget import free_memory, make_fit, require_budget, within_budget
 from convsmith.api.drive import Session, drive, first_checkpoint, restore_newest, write_page
 from convsmith.api.figures import write_samples
 from convsmith.api.finish import finish
 from convsmith.api.load import read_weights
-from convsmith.api.machine import memory
 from convsmith.api.progress import Progress, ProgressKind, choose_progress, ticking
 from convsmith.api.provenance import card, command_line, described, headline, lasting_path
 from convsmith.api.run import Run, open_run, require_own_model
@@ -57,7 +56,6 @@ from convsmith.runs.tensorboard import installed
 from convsmith.training.clock import StepClock
 from convsmith.training.device import resolve_device
 from convsmith.training.job import Job
-from convsmith.training.memory import keep_freed_memory, out_of_memory
 from convsmith.training.snapshot import load_weights
 
 __all__ = ["train"]
@@ -163,28 +161,13 @@ def train(
                 "other recipe options and neither --from nor --name "
                 "(to train on with other settings, start a new run with --from RUN)"
             )
-        with told_of_memory():
-            return resume_run(resume, own, places, inexact=inexact)
+        return resume_run(resume, own, places, inexact=inexact)
     if recipe is None:
         raise UserError("say what to train: a preset (see `convsmith recipes`) or a recipe file")
     loaded = load_recipe(recipe, flags=flags or {}, sets=sets, keywords=keywords)
     base = Path(recipe).stem if isinstance(recipe, str | Path) else "run"
-    with told_of_memory():
+    with within_budget(loaded.recipe, places.shown.say):
         return start_run(loaded.recipe, loaded.notes, (base, name), own, places, start_from)
-
-
-@contextmanager
-def told_of_memory() -> Iterator[None]:
-    """Say in one line that memory ran out, and what takes less of it."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
-            raise
-        raise UserError(
-            "there is not enough memory for this training; a smaller --batch-size takes less, and "
-            "so do micro-batches of the same batch (--set train.accumulate=4)"
-        ) from error
 
 
 def require_kinds(recipe: object, sets: object, **paths: object) -> None:
@@ -212,11 +195,11 @@ def start_run(
     """Resolve the recipe, make the run folder, with its first checkpoint in it, and train."""
     say_notes(places.shown, notes)
     device = resolve_device(recipe.train.device)
-    keep_freed_memory()
     recipe, expected = with_preprocessing(recipe, places.runs)
     say_notes(places.shown, expected)
     source, parts, model = assemble(recipe, own, places)
     require_trainable(recipe, parts, model, own)
+    require_budget(recipe, parts, model)
     say_notes(places.shown, load_transfer(recipe, model, places.runs))
     set_up(device, recipe)
     if start_from is not None:
@@ -241,6 +224,7 @@ def start_run(
     }
     job = build_job(resolved, parts, source, device, model)
     state = build_state(resolved, job)
+    make_fit(resolved, parts, job, state, places.shown.say)
     base, name = names
     folder = RunFolder.create(
         find_runs_folder(places.runs),
@@ -269,8 +253,8 @@ def require_trainable(recipe: Recipe, parts: Parts, model: nn.Module, own: Own) 
 def resume_run(path: PathLike, own: Own, places: Places, *, inexact: bool) -> Run:
     """Go on where a run stopped, bit for bit; a finished run is returned as it is."""
     run = open_run(path, places.runs)
-    with run.folder.locked(patience=1.0):
-        recipe = run.recipe
+    recipe = run.recipe
+    with run.folder.locked(patience=1.0), within_budget(recipe, places.shown.say):
         if run.finished:
             try:
                 _ = run.results
@@ -286,7 +270,6 @@ def resume_run(path: PathLike, own: Own, places: Places, *, inexact: bool) -> Ru
         require_own_model(run, own.model)
         torch.set_num_threads(stored["exact"]["threads"])
         device = resolve_device(recipe.train.device)
-        keep_freed_memory()
         source, parts, model = assemble(recipe, own, places)
         set_up(device, recipe)
         changed = differences(stored, described(recipe, parts, device, own.model))
@@ -373,13 +356,6 @@ def run_session(
                 f"{place}{error.strerror or error}; once that is mended: {session.resume}"
             ) from error
     return run
-
-
-def free_memory(device: torch.device) -> int | None:
-    """Return the bytes that are free on a device, as far as the system says."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    return memory().available
 
 
 def resume_command(run: Run, places: Places) -> str:

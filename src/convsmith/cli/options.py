@@ -27,6 +27,7 @@ FLAGS = (
     click.option("--seed", type=int, help="Decides everything random."),
     click.option("--device", help="auto, cpu, cuda or cuda:N."),
     click.option("--precision", help="auto, fp32, bf16 or fp16."),
+    click.option("--memory", help="What training may take: 6GB, 90% of what is free, or none."),
     click.option(
         "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Any value; may be repeated."
     ),

@@ -8,6 +8,7 @@ from convsmith.bounds import Count, Fraction
 from convsmith.models.size import require_size
 from convsmith.nn.conv import conv_norm_relu
 from convsmith.nn.dropout import Dropout
+from convsmith.nn.norm import Norm
 
 __all__ = ["digits_cnn"]
 
@@ -19,11 +20,12 @@ def digits_cnn(
     *,
     widths: tuple[Count, Count] = (32, 64),
     dropout: Fraction = 0.2,
+    norm: Norm = "batch",
 ) -> nn.Module:
     """Two stages of two 3x3 convolutions with BatchNorm, each ending in max-pooling.
 
-    32,32 / 64,64, then 256→10 after dropout: 67,754 parameters at 1x8x8 and 10 classes. Smallest
-    image: 4x4.
+    32,32 / 64,64, then 256→10 after dropout: 67,754 parameters at 1x8x8 and 10 classes. ``norm``
+    puts another normalisation in BatchNorm's place. Smallest image: 4x4.
 
     Raises:
         ModelError: the image is too small.
@@ -33,8 +35,8 @@ def digits_cnn(
     channels = (in_channels, *widths)
     stages = {
         f"stage{number}": nn.Sequential(
-            *conv_norm_relu(channels[number - 1], channels[number]),
-            *conv_norm_relu(channels[number], channels[number]),
+            *conv_norm_relu(channels[number - 1], channels[number], norm=norm),
+            *conv_norm_relu(channels[number], channels[number], norm=norm),
             nn.MaxPool2d(2),
         )
         for number in (1, 2)

@@ -8,6 +8,7 @@ from convsmith.bounds import Count, Fraction
 from convsmith.models.size import require_size
 from convsmith.nn.conv import conv_norm_relu
 from convsmith.nn.dropout import Dropout
+from convsmith.nn.norm import Norm, make_norm
 
 __all__ = ["mnist_bn", "mnist_cnn"]
 
@@ -60,11 +61,13 @@ def mnist_bn(
     widths: tuple[Count, Count, Count] = (32, 64, 128),
     hidden: Count = 256,
     dropout: Fraction = 0.3,
+    norm: Norm = "batch",
 ) -> nn.Module:
     """Three 3x3 convolutions with BatchNorm and max-pooling, and a hidden layer with BatchNorm.
 
     32-64-128, 1152→256→10: 391,370 parameters at 1x28x28 and 10 classes (the convolutions have
-    biases). Dropout stands before the last layer. Smallest image: 8x8.
+    biases). Dropout stands before the last layer. ``norm`` puts another normalisation
+    in BatchNorm's place. Smallest image: 8x8.
 
     Raises:
         ModelError: the image is too small.
@@ -74,7 +77,8 @@ def mnist_bn(
     channels = (in_channels, *widths)
     stages = {
         f"stage{number}": nn.Sequential(
-            *conv_norm_relu(channels[number - 1], channels[number], bias=True), nn.MaxPool2d(2)
+            *conv_norm_relu(channels[number - 1], channels[number], bias=True, norm=norm),
+            nn.MaxPool2d(2),
         )
         for number in (1, 2, 3)
     }
@@ -84,7 +88,7 @@ def mnist_bn(
             flatten=nn.Flatten(),
             hidden=nn.Sequential(
                 nn.Linear(widths[2] * height * width, hidden),
-                nn.BatchNorm1d(hidden),
+                make_norm(norm, hidden, dims=1),
                 nn.ReLU(inplace=True),
             ),
             dropout=Dropout(dropout),

@@ -25,6 +25,7 @@ from convsmith.training.job import Job, State
 from convsmith.training.losses import LOSSES, Loss
 from convsmith.training.optimizers import OPTIMIZERS
 from convsmith.training.precision import make_precision
+from convsmith.training.recompute import stages_of
 from convsmith.training.schedules import SCHEDULES
 from convsmith.training.stopping import EarlyStopping
 from convsmith.training.transfer import Phases, slow_down
@@ -120,12 +121,7 @@ def normalisation(recipe: Recipe, train: Images) -> Normalise:
 
 def set_up(device: torch.device, recipe: Recipe) -> None:
     """Set a GPU up as the recipe says; the images of a run all have one size."""
-    configure(
-        device,
-        deterministic=recipe.train.deterministic,
-        fixed_size=True,
-        memory_fraction=recipe.train.memory_fraction,
-    )
+    configure(device, deterministic=recipe.train.deterministic, fixed_size=True)
 
 
 def build_model(
@@ -257,12 +253,15 @@ def eval_batches(
 
 def build_state(recipe: Recipe, job: Job) -> State:
     """Return the state of a run that has not begun; the best epoch is watched in any case."""
-    if job.validation is None:
-        return State.new(job)
-    rule = recipe.train.early_stopping
-    if rule is None:
-        return State.new(job, EarlyStopping("top1", patience=None))
-    return State.new(job, EarlyStopping(rule.metric, rule.patience, rule.min_delta))
+    rule, watch = recipe.train.early_stopping, None
+    if rule is not None:
+        watch = EarlyStopping(rule.metric, rule.patience, rule.min_delta)
+    elif job.validation is not None:
+        watch = EarlyStopping("top1", patience=None)
+    state = State.new(job, watch)
+    if recipe.train.gradient_checkpointing == "all":
+        state.recompute = stages_of(job.model)
+    return state
 
 
 def keeps_best(recipe: Recipe) -> bool:

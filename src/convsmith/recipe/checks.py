@@ -10,6 +10,7 @@ from convsmith.data.augment import LEVELS
 from convsmith.errors import ModelError, did_you_mean
 from convsmith.models.pretrained import LIBRARIES, architectures
 from convsmith.recipe.words import choose, shown
+from convsmith.sizes import parse_memory
 
 __all__ = ["KNOWN_SOURCES", "between"]
 
@@ -54,6 +55,12 @@ def accumulation(have: SimpleNamespace) -> Found:
     if train.batch_size % train.accumulate:
         message = f"{train.accumulate} does not divide the batch of {train.batch_size}"
         yield "train.accumulate", message, None
+
+
+def recomputation(have: SimpleNamespace) -> Found:
+    """Only a budget says how many stages have to be computed again."""
+    if have.train.gradient_checkpointing == "auto" and parse_memory(have.budget.memory) is None:
+        yield "train.gradient_checkpointing", "auto needs budget.memory", "all needs none"
 
 
 def validation(have: SimpleNamespace) -> Found:
@@ -146,6 +153,7 @@ def shape_of_schedule(have: SimpleNamespace) -> Found:
 
 CHECKS = (  # the sections that must be valid in themselves, and what to look at
     (("train",), accumulation),
+    (("train", "budget"), recomputation),
     (("data", "train"), validation),
     (("data", "loss"), balance),
     (("model",), architecture),

@@ -25,6 +25,7 @@ NAMED: dict[str, Mapping[str, Callable[..., Any]]] = {
 }
 FLAGS: dict[str, Path] = {
     "epochs": ("train", "epochs"),
+    "memory": ("budget", "memory"),
     "batch-size": ("train", "batch_size"),
     "lr": ("optimizer", "learning_rate"),
     "data": ("data", "source"),
@@ -44,6 +45,7 @@ KEYWORDS: dict[str, Path] = {
     "learning_rate": ("optimizer", "learning_rate"),
     "loss": ("loss",),
     "max_steps": ("train", "max_steps"),
+    "memory": ("budget", "memory"),
     "model": ("model",),
     "optimizer": ("optimizer",),
     "precision": ("train", "precision"),

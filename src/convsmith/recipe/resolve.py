@@ -11,6 +11,7 @@ from convsmith.data import FILES
 from convsmith.data.images import Source
 from convsmith.recipe.build import Parts, augmentation
 from convsmith.recipe.schema import Recipe
+from convsmith.training.memory import out_of_memory
 from convsmith.training.precision_auto import measure
 
 __all__ = ["resolve"]
@@ -32,15 +33,23 @@ def resolve(
     """
     train = recipe.train
     micro = min(train.batch_size // train.accumulate, len(parts.train))
-    pixels, labels = parts.train.take(torch.arange(micro))
-    choice = measure(
-        make_model,
-        (parts.normalise(pixels), labels),
-        device,
-        precision=train.precision,
-        memory_format=train.memory_format,
-        key=None if own_model else f"{recipe.model.name} {recipe.model.options}",
-    )
+    key = None if own_model else f"{recipe.model.name} {recipe.model.options}"
+    choice = None
+    while choice is None:
+        try:
+            pixels, labels = parts.train.take(torch.arange(micro))
+            choice = measure(
+                make_model,
+                (parts.normalise(pixels), labels),
+                device,
+                precision=train.precision,
+                memory_format=train.memory_format,
+                key=key,
+            )
+        except (RuntimeError, MemoryError) as error:
+            if micro <= 2 or not out_of_memory(error):
+                raise
+        micro //= 2  # where memory ran out: which is fastest shows with fewer images too
     notes = []
     if choice.seconds:
         others = ", ".join(f"{name} {1e3 * s:.3g} ms" for name, s in choice.seconds.items())

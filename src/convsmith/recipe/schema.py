@@ -3,18 +3,22 @@
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import Field, Strict, create_model
+from pydantic import AfterValidator, Field, Strict, create_model
+from pydantic_core import PydanticCustomError
 
 from convsmith.bounds import Count, Fraction, NonNegative, Positive, Share, Whole
 from convsmith.data.augment import Augment
 from convsmith.data.decode import Resize
+from convsmith.errors import UserError
 from convsmith.models import MODELS
 from convsmith.recipe.sections import Frozen, Section, named_section, options_of
+from convsmith.sizes import parse_memory
 from convsmith.training.losses import LOSSES
 from convsmith.training.optimizers import OPTIMIZERS
 from convsmith.training.schedules import SCHEDULES
 
 __all__ = [
+    "Budget",
     "Checkpointing",
     "Data",
     "EarlyStop",
@@ -146,8 +150,10 @@ class Train(Frozen):
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     deterministic: bool = Field(True, description="On a GPU, only deterministic algorithms.")
-    memory_fraction: Annotated[float, Gt(0), Le(1)] | None = Field(
-        None, description="The share of a GPU's memory that may be used."
+    gradient_checkpointing: Literal["none", "auto", "all"] = Field(
+        "none",
+        description="Stages that keep only their inputs and are computed again in the backward "
+        "pass: less memory, more time, the same result. auto: as many as budget.memory needs.",
     )
     clip_norm: Positive | None = Field(None, description="The largest 2-norm of the gradient.")
     ema: Fraction | None = Field(None, description="The decay of the weights' moving average.")
@@ -177,6 +183,29 @@ class Transfer(Frozen):
     )
 
 
+def readable_memory(text: str) -> str:
+    """Return the text if it says how much memory, for pydantic."""
+    try:
+        parse_memory(text)
+    except UserError as error:
+        raise PydanticCustomError("memory", "{problem}", {"problem": str(error)}) from error
+    return text
+
+
+class Budget(Frozen):
+    """What a training may take; it is made to fit, or refused before it begins."""
+
+    memory: Annotated[str, AfterValidator(readable_memory)] = Field(
+        "none",
+        description="What training may take of the device's memory beyond the libraries: a size "
+        "such as 6GB, a share of what is free such as 90%, or none.",
+    )
+    parameters: Count | None = Field(None, description="The most parameters of the network.")
+    flops: Positive | None = Field(
+        None, description="The most FLOPs of an image's forward pass; a multiply-add counts as 2."
+    )
+
+
 class Recipe(Frozen):
     """A whole experiment."""
 
@@ -188,3 +217,4 @@ class Recipe(Frozen):
     schedule: ScheduleSection = Field(default={"name": "constant"})  # type: ignore[assignment]
     transfer: Transfer = Transfer()
     train: Train = Train()
+    budget: Budget = Budget()

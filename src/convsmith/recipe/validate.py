@@ -209,6 +209,8 @@ def words(detail: ErrorDetails, value: object) -> tuple[str, str | None]:
             each.strip("'") for each in context["expected"].replace(" or ", ", ").split(", ")
         ]
         return f"{shown(value)} is not allowed", choose(str(value), allowed)
+    if kind == "memory":
+        return str(detail["msg"]), None
     if kind in kinds:
         return f"{kinds[kind]}, got {shown(value)}", None
     if kind in ("too_long", "too_short"):

@@ -47,9 +47,17 @@ def pace_curves(history: History) -> tuple[Markup, ...]:
         return ()
     marks = tuple(Mark(rollback.to, "rolled back") for rollback in history.rollbacks)
     charts = (
-        ("learning-rate", "Learning rate", "", lambda reading: reading.learning_rate),
-        ("throughput", "Throughput", "images/s", lambda reading: reading.images_per_second),
-        ("memory", "Memory", "MiB", mebibytes),
+        ("learning-rate", "Learning rate", "", {"": lambda each: each.learning_rate}),
+        ("throughput", "Throughput", "images/s", {"": lambda each: each.images_per_second}),
+        (
+            "memory",
+            "Memory",
+            "MiB",
+            {
+                "in use": lambda each: mebibytes(each.memory_bytes),
+                "most so far": lambda each: mebibytes(each.memory_peak_bytes),
+            },
+        ),
     )
     return tuple(
         line_chart(
@@ -57,14 +65,19 @@ def pace_curves(history: History) -> tuple[Markup, ...]:
                 name,
                 title,
                 "step",
-                (Series(title, by_step(history.readings, value), BLUE),),
+                valued(
+                    [
+                        Series(label or title, by_step(history.readings, value), color)
+                        for color, (label, value) in enumerate(lines.items())
+                    ]
+                ),
                 unit=unit,
                 from_zero=True,
                 marks=marks,
                 small=True,
             )
         )
-        for name, title, unit, value in charts
+        for name, title, unit, lines in charts
     )
 
 
@@ -104,9 +117,9 @@ def by_step(
     return tuple((reading.step, value(reading)) for reading in readings)
 
 
-def mebibytes(reading: Reading) -> float | None:
-    """Return the memory in use in MiB."""
-    return None if reading.memory_bytes is None else reading.memory_bytes / MEBI
+def mebibytes(size: float | None) -> float | None:
+    """Return bytes in MiB."""
+    return None if size is None else size / MEBI
 
 
 def valued(lines: Sequence[Series]) -> tuple[Series, ...]:

@@ -117,4 +117,9 @@ def notices(run: Overview, history: History) -> tuple[str, ...]:
             f"Step {rollback.step:,} was not finite{where}. Training went back to step "
             f"{rollback.to:,} with a lower learning rate."
         )
+    for finer in history.finer:
+        found.append(
+            f"Memory ran out in step {finer.step:,}, which was made again. From it on each batch "
+            f"is made of {finer.accumulate:,} micro-batches of up to {finer.images:,} images."
+        )
     return tuple(found)

@@ -8,7 +8,7 @@ from typing import Any
 from convsmith.reporting.numbers import known
 from convsmith.runs.folder import RunFolder
 
-__all__ = ["Epoch", "History", "Reading", "Rollback", "read_history"]
+__all__ = ["Epoch", "Finer", "History", "Reading", "Rollback", "read_history"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,16 @@ class Reading:
     learning_rate: float | None
     images_per_second: float | None
     memory_bytes: float | None
+    memory_peak_bytes: float | None
+
+
+@dataclass(frozen=True)
+class Finer:
+    """A step in which memory ran out, and the micro-batches of a batch from it on."""
+
+    step: int
+    accumulate: int
+    images: int
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,7 @@ class History:
     epochs: tuple[Epoch, ...]
     readings: tuple[Reading, ...]
     rollbacks: tuple[Rollback, ...]
+    finer: tuple[Finer, ...]
     damaged: int
 
     @property
@@ -72,12 +83,13 @@ def read_history(run: RunFolder) -> History:
     try:
         lines = run.metrics.read_bytes().split(b"\n")[:-1]
     except FileNotFoundError:
-        return History((), (), (), 0)
+        return History((), (), (), (), 0)
     except OSError:
-        return History((), (), (), 1)
+        return History((), (), (), (), 1)
     epochs: dict[int, Epoch] = {}
     readings: dict[int, Reading] = {}
     rollbacks: list[Rollback] = []
+    finer: list[Finer] = []
     damaged = 0
     for line in lines:
         event = read_line(line)
@@ -88,6 +100,9 @@ def read_history(run: RunFolder) -> History:
             readings[step] = to_reading(step, event)
         elif kind == "epoch" and (number := whole(event.get("epoch"))) is not None:
             epochs[number] = to_epoch(number, step, event)
+        elif kind == "out_of_memory":
+            accumulate, images = whole(event.get("accumulate")), whole(event.get("images"))
+            finer.append(Finer(step, accumulate or 0, images or 0))
         elif kind == "rollback":
             rollback = Rollback(step, whole(event.get("to")) or 0, str(event.get("where", "")))
             rollbacks.append(rollback)
@@ -97,6 +112,7 @@ def read_history(run: RunFolder) -> History:
         epochs=tuple(epochs[number] for number in sorted(epochs)),
         readings=tuple(readings[step] for step in sorted(readings)),
         rollbacks=tuple(rollbacks),
+        finer=tuple(finer),
         damaged=damaged,
     )
 
@@ -118,6 +134,7 @@ def to_reading(step: int, event: Mapping[str, Any]) -> Reading:
         learning_rate=known(event.get("learning_rate")),
         images_per_second=known(event.get("images_per_second")),
         memory_bytes=known(event.get("memory_bytes")),
+        memory_peak_bytes=known(event.get("memory_peak_bytes")),
     )
 
 

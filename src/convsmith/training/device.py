@@ -71,7 +71,6 @@ def configure(
     *,
     deterministic: bool,
     fixed_size: bool,
-    memory_fraction: float | None = None,
 ) -> None:
     """Set a GPU up; on a CPU there is nothing to do.
 
@@ -79,13 +78,10 @@ def configure(
         device: the one that will be used.
         deterministic: choose algorithms that give the same bits every time, where there are any.
         fixed_size: otherwise let cuDNN try which is fastest, which pays if the size never changes.
-        memory_fraction: the share of the GPU's memory that this process may take.
     """
     if device.type != "cuda":
         return
     torch.cuda.set_device(device)
-    if memory_fraction is not None:
-        torch.cuda.set_per_process_memory_fraction(memory_fraction, device)
     if deterministic:  # cuBLAS reads this when it starts; see torch.use_deterministic_algorithms
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(deterministic, warn_only=True)

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from convsmith.errors import DataError
 from convsmith.training.losses import Loss
+from convsmith.training.memory import out_of_memory, release
+from convsmith.training.onednn import unstuck
 from convsmith.training.precision import Precision
 
 __all__ = ["Evaluation", "evaluate", "inference"]
@@ -38,17 +40,29 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate ``model``; its modes, BatchNorm statistics, gradients and the RNG stay as they are.
 
-    The device is read once, at the end.
+    The device is read once, at the end. Where memory runs out, a batch is taken in parts.
 
     Raises:
         DataError: there is no image.
     """
+    try:
+        return unstuck(evaluate_here, model, batches, loss, precision)
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+    return unstuck(evaluate_here, model, batches, loss, precision)  # perhaps in a new thread
+
+
+def evaluate_here(
+    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], loss: Loss, precision: Precision
+) -> Evaluation:
+    """Evaluate in the thread that calls."""
     losses, ranks, labels_seen, classes = [], [], [], 0
     guesses, confidences = [], []
     with inference(model):
         for images, labels in batches:
             with precision.forward():
-                logits = model(images)
+                logits = in_parts(model, images)
             logits = logits.float()
             classes = logits.shape[1]
             losses.append(loss(logits, labels).double())
@@ -68,6 +82,18 @@ def evaluate(
         seen = [torch.cat(each).cpu() for each in (labels_seen, guesses, confidences)]
     count = len(every_label)
     return Evaluation(loss_sum / count, top1 / count, top5 / count, count, per_class, *seen)
+
+
+def in_parts(model: nn.Module, images: Tensor) -> Tensor:
+    """Return the logits of a batch, made of those of its halves where memory runs out."""
+    try:
+        logits: Tensor = model(images)
+        return logits
+    except (RuntimeError, MemoryError) as error:
+        if len(images) == 1 or not out_of_memory(error):
+            raise
+    release(images.device)
+    return torch.cat([in_parts(model, half) for half in images.chunk(2)])
 
 
 def rank(logits: Tensor, labels: Tensor) -> Tensor:

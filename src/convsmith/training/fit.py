@@ -10,8 +10,12 @@ from convsmith.errors import NonFiniteError
 from convsmith.randomness import seed_dropout
 from convsmith.training.clock import StepClock
 from convsmith.training.job import Job, State
+from convsmith.training.memory import out_of_memory, release
+from convsmith.training.onednn import unstuck
+from convsmith.training.recompute import recomputed
+from convsmith.training.split import Buffers, finer
 
-__all__ = ["EpochEnd", "Step", "fit", "train_step"]
+__all__ = ["EpochEnd", "Finer", "Step", "fit", "train_step"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,15 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Finer:
+    """Memory ran out in the step that is now done; from it on, batches are split into more."""
+
+    step: int  # steps done, this one included
+    accumulate: int  # micro-batches of a batch
+    images: int  # in the largest of them
+
+
+@dataclass(frozen=True)
 class EpochEnd:
     """One epoch is done; loss and accuracy are means over the images as they were trained on."""
 
@@ -36,10 +49,12 @@ class EpochEnd:
     learning_rate: float
 
 
-def fit(job: Job, state: State, clock: StepClock | None = None) -> Iterator[Step | EpochEnd]:
+def fit(
+    job: Job, state: State, clock: StepClock | None = None
+) -> Iterator[Step | Finer | EpochEnd]:
     """Train from ``state`` to the end of ``job``, yielding after every step and every epoch.
 
-    Each step is a function of (job, step) and the weights alone, so leaving at any event and
+    Each step is a function of (job, step) and the state alone, so leaving at any event and
     coming back with an equal state gives bit-identical weights.
 
     Raises:
@@ -61,9 +76,13 @@ def fit(job: Job, state: State, clock: StepClock | None = None) -> Iterator[Step
         while state.step < min((state.epoch + 1) * per_epoch, job.total_steps):
             clock.start()
             images, labels = next(batches)
+            split = state.accumulate
             rate, loss = train_step(job, state, images, labels)
             state.step += 1
             clock.stop()
+            if state.accumulate != split:
+                most = len(labels.chunk(state.accumulate)[0])
+                yield Finer(state.step, state.accumulate, most)
             if state.step % every == 0:
                 require_finite(state)
             yield Step(state.step, state.epoch, len(labels), rate, loss)
@@ -88,26 +107,26 @@ def learning_rate(job: Job, state: State, step: int) -> float:
 def train_step(job: Job, state: State, images: Tensor, labels: Tensor) -> tuple[float, Tensor]:
     """Make one optimizer step on an effective batch; return (learning rate, mean loss).
 
-    The loss of each micro-batch is summed and divided by the size of the effective batch, so its
-    gradient is that of the large batch to rounding (but for BatchNorm, whose statistics are the
-    micro-batch's, and dropout, which is drawn for each micro-batch).
+    Where memory runs out in the forward or backward pass, the gradients are dropped, BatchNorm's
+    statistics put back, and the step is made again in smaller micro-batches.
     """
     factor = job.schedule(state.step) * state.rate_scale
     for group, base in zip(job.optimizer.param_groups, job.base_rates, strict=True):
         group["lr"] = base * factor
-    job.optimizer.zero_grad(set_to_none=True)
-    total = torch.zeros((), dtype=torch.float64, device=job.device)
-    correct = torch.zeros((), dtype=torch.int64, device=job.device)
-    micro = zip(images.chunk(job.accumulate), labels.chunk(job.accumulate), strict=True)
-    for index, (inputs, targets) in enumerate(micro):
-        seed_dropout(job.device, job.seed, state.step, index)
-        with job.precision.forward():
-            logits = job.model(inputs)
-        losses = job.loss(logits.float(), targets)
-        job.precision.backward(losses.sum() / len(labels))
-        total += losses.detach().sum()
-        likeliest = targets if targets.ndim == 1 else targets.argmax(1)
-        correct += (logits.detach().argmax(1) == likeliest).sum()
+    before = Buffers(job.model)
+    while True:
+        try:
+            total, correct = unstuck(add_gradients, job, state, images, labels)
+            break
+        except (RuntimeError, MemoryError) as error:
+            smaller = finer(job.model, len(labels), state.accumulate)
+            if smaller is None or not out_of_memory(error):
+                raise
+        # Only now has the error let go of the tensors that its traceback held
+        job.optimizer.zero_grad(set_to_none=True)
+        before.put_back()
+        release(job.device)
+        state.accumulate = smaller
     mean_loss = total / len(labels)
     job.precision.step(
         job.optimizer,
@@ -120,6 +139,29 @@ def train_step(job: Job, state: State, images: Tensor, labels: Tensor) -> tuple[
         job.ema.update(job.model)
     state.epoch_sums += torch.stack([total, correct.double(), torch.full_like(total, len(labels))])
     return job.base_rates[0] * factor, mean_loss
+
+
+def add_gradients(job: Job, state: State, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Leave a batch's gradient in the parameters; return its summed loss and its correct images.
+
+    The loss of each micro-batch is summed and divided by the size of the effective batch, so its
+    gradient is that of the large batch to rounding (but for BatchNorm, whose statistics are the
+    micro-batch's, and dropout, which is drawn for each micro-batch).
+    """
+    job.optimizer.zero_grad(set_to_none=True)
+    total = torch.zeros((), dtype=torch.float64, device=job.device)
+    correct = torch.zeros((), dtype=torch.int64, device=job.device)
+    micro = zip(images.chunk(state.accumulate), labels.chunk(state.accumulate), strict=True)
+    for index, (inputs, targets) in enumerate(micro):
+        seed_dropout(job.device, job.seed, state.step, index)
+        with job.precision.forward(), recomputed(job.model, state.recompute):
+            logits = job.model(inputs)
+        losses = job.loss(logits.float(), targets)
+        job.precision.backward(losses.sum() / len(labels))
+        total += losses.detach().sum()
+        likeliest = targets if targets.ndim == 1 else targets.argmax(1)
+        correct += (logits.detach().argmax(1) == likeliest).sum()
+    return total, correct
 
 
 def require_finite(state: State) -> None:

@@ -33,7 +33,8 @@ class Batches(Protocol):
 class Job:
     """What :func:`convsmith.training.fit.fit` runs; nothing in it says how far the run has come.
 
-    ``batches`` yields effective batches; ``accumulate`` splits each into that many micro-batches.
+    ``batches`` yields effective batches; ``accumulate`` splits each into that many micro-batches,
+    at least: a state may hold more.
     ``phases`` says what may change in which epoch; None is everything in all.
     """
 
@@ -72,11 +73,15 @@ class State:
     ``epoch_sums`` holds this epoch's running loss, correct images and images, on the device;
     ``first_bad`` is the first step whose loss or gradient was not finite, or -1, on the device.
     ``best`` is a copy of the best weights so far, by the validation part if there is one.
+    ``accumulate`` begins as the job's and grows when memory runs out; ``recompute`` names the
+    stages whose activations are computed again in the backward pass.
     """
 
     epoch_sums: Tensor
     first_bad: Tensor
     stopping: EarlyStopping | None = None
+    accumulate: int = 1
+    recompute: tuple[str, ...] = ()
     step: int = 0
     epoch: int = 0
     rate_scale: float = 1.0
@@ -91,6 +96,7 @@ class State:
             epoch_sums=torch.zeros(3, dtype=torch.float64, device=job.device),
             first_bad=torch.full((), -1, dtype=torch.int64, device=job.device),
             stopping=stopping,
+            accumulate=job.accumulate,
         )
 
     @property

@@ -34,7 +34,7 @@ def locate_nonfinite(job: Job, state: State, bad_step: int) -> str:
     if not torch.isfinite(images).all():
         return "in the images themselves"
     job.optimizer.zero_grad(set_to_none=True)
-    chunks = zip(images.chunk(job.accumulate), labels.chunk(job.accumulate), strict=True)
+    chunks = zip(images.chunk(state.accumulate), labels.chunk(state.accumulate), strict=True)
     for index, (inputs, targets) in enumerate(chunks):
         seed_dropout(job.device, job.seed, state.step, index)
         with watched(job.model) as found:

@@ -40,6 +40,8 @@ def snapshot(job: Job, state: State) -> tuple[dict[str, Tensor], Fields]:
     fields: Fields = {
         "step": state.step,
         "epoch": state.epoch,
+        "accumulate": state.accumulate,
+        "recompute": list(state.recompute),
         "rate_scale": state.rate_scale,
         "rollbacks": state.rollbacks,
         "seconds": state.seconds,
@@ -73,6 +75,7 @@ def restore(job: Job, state: State, tensors: Mapping[str, Tensor], fields: Field
         state.epoch_sums.copy_(tensors["epoch_sums"])
         state.first_bad.fill_(-1)
         state.step, state.epoch = fields["step"], fields["epoch"]
+        state.accumulate, state.recompute = fields["accumulate"], tuple(fields["recompute"])
         state.rate_scale, state.rollbacks = fields["rate_scale"], fields["rollbacks"]
         state.seconds = fields["seconds"]
     except (KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -1,0 +1,122 @@
+"""What PyTorch does and holds while code runs, without doing it: recorded on fake tensors."""
+
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+from torch.utils.flop_counter import flop_registry
+
+__all__ = ["Operation", "Tape"]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One call of an operator: what it computes and what passes through memory for it.
+
+    ``flops`` counts a multiply-add as 2 and is 0 for all but convolutions and matrix products.
+    ``kind`` tells apart what runs at different rates: see :func:`kind_of`; ``width`` is the smaller
+    number of channels, or of features, on its two sides.
+    """
+
+    name: str
+    owner: str
+    phase: str
+    kind: str
+    width: int
+    flops: int
+    moved_bytes: int
+    dtype: torch.dtype
+
+
+class Tape(TorchDispatchMode):
+    """Records operations, the bytes alive and the most that were. Final.
+
+    Args:
+        owner: called at each operation, says to which layer it belongs.
+    """
+
+    def __init__(self, owner: Callable[[], str] = str) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.operations: list[Operation] = []
+        self.phase = ""
+        self.alive = 0
+        self.peak = 0
+        self._owner = owner
+        self._sizes: dict[int, int] = {}
+
+    def rewind(self) -> None:
+        """Forget the operations and the peak; what is alive stays."""
+        self.operations, self.peak = [], self.alive
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Run one operation and record it."""
+        result = func(*args, **(kwargs or {}))
+        inputs = [each for each in tree_iter((args, kwargs)) if isinstance(each, Tensor)]
+        outputs = [each for each in tree_iter(result) if isinstance(each, Tensor)]
+        for tensor in outputs:
+            self._see(tensor)
+        held = {each.untyped_storage()._cdata for each in inputs}
+        fresh = [each for each in outputs if each.untyped_storage()._cdata not in held]
+        if not fresh and not func._schema.is_mutable:  # a view
+            return result
+        counted = flop_registry.get(func._overloadpacket)
+        kind, width = kind_of(func._overloadpacket.__name__, args)
+        self.operations.append(
+            Operation(
+                name=func._overloadpacket.__name__,
+                owner=self._owner(),
+                phase=self.phase,
+                kind=kind,
+                width=width,
+                flops=counted(*args, **(kwargs or {}), out_val=result) if counted else 0,
+                moved_bytes=sum(each.nbytes for each in (*inputs, *outputs)),
+                dtype=(inputs or outputs)[0].dtype if inputs or outputs else torch.float32,
+            )
+        )
+        return result
+
+    def _see(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key in self._sizes:
+            return
+        self._sizes[key] = storage.nbytes()
+        self.alive += storage.nbytes()
+        self.peak = max(self.peak, self.alive)
+        weakref.finalize(storage, self._gone, key)
+
+    def _gone(self, key: int) -> None:
+        self.alive -= self._sizes.pop(key)
+
+
+def kind_of(name: str, args: Sequence[Any]) -> tuple[str, int]:
+    """Return the kind of an operation, by which its rate is known, and its width.
+
+    ``conv`` (3x3 and larger), ``pointwise`` (1x1), ``depthwise`` and ``stem`` (of few channels),
+    each with ``_backward``; ``matrix``; ``memory`` for all else.
+    """
+    if name in ("mm", "addmm", "bmm", "baddbmm"):
+        left = next(each for each in reversed(args) if isinstance(each, Tensor))
+        return "matrix", min(left.shape)
+    if name not in ("convolution", "convolution_backward"):
+        return "memory", 0
+    backward = name == "convolution_backward"
+    weight, groups = (args[2], args[9]) if backward else (args[1], args[8])
+    end = "_backward" if backward else ""
+    width = min(weight.shape[0] // groups, weight.shape[1])
+    if groups > 1 and weight.shape[1] == 1:
+        return f"depthwise{end}", weight.shape[0]
+    if groups == 1 and weight.shape[1] < 8:
+        return f"stem{end}", weight.shape[0]
+    return f"pointwise{end}" if weight.shape[2:].numel() == 1 else f"conv{end}", width

@@ -1,0 +1,273 @@
+"""A network and its training step on fake tensors: layers, operations, and bytes alive."""
+
+import copy
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn import functional
+from torch.optim import Optimizer
+
+from convsmith.planning.tape import Operation, Tape
+from convsmith.training.precision import make_precision
+from convsmith.training.recompute import recomputed
+
+__all__ = ["Layer", "Trace", "trace"]
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer, or what a block computes besides its layers.
+
+    ``macs`` are multiply-adds of convolutions and matrix products for one image, forward;
+    ``kept_bytes`` what the backward pass needs of this layer, for a micro-batch.
+    """
+
+    name: str
+    kind: str
+    output: tuple[int, ...]
+    parameters: int
+    macs: int
+    kept_bytes: int
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a step of one micro-batch does and holds, in bytes; the peaks hold all of it at once.
+
+    ``training_peak`` includes weights, gradients, the optimizer's state and the images;
+    ``inference_peak`` weights and images.
+    """
+
+    micro_batch: int
+    layers: tuple[Layer, ...]
+    step: tuple[Operation, ...]
+    inference: tuple[Operation, ...]
+    weights: int
+    gradients: int
+    optimizer: int
+    training_peak: int
+    inference_peak: int
+
+    @property
+    def parameters(self) -> int:
+        """Return the number of parameters."""
+        return sum(layer.parameters for layer in self.layers)
+
+    @property
+    def macs(self) -> int:
+        """Return the multiply-adds of one image's forward pass."""
+        return sum(layer.macs for layer in self.layers)
+
+    @property
+    def kept(self) -> int:
+        """Return the bytes that are kept for the backward pass."""
+        return sum(layer.kept_bytes for layer in self.layers)
+
+
+def trace(
+    model: nn.Module,
+    make_optimizer: Callable[[nn.Module], Optimizer],
+    image: tuple[int, int, int],
+    micro_batch: int,
+    *,
+    precision: str = "fp32",
+    memory_format: torch.memory_format = torch.contiguous_format,
+    recompute: tuple[str, ...] = (),
+) -> Trace:
+    """Run a training step and an inference on fake tensors, which have shapes and no bytes.
+
+    The network and random numbers are left as they were.
+
+    Args:
+        model: the network; a copy of it without bytes is run.
+        make_optimizer: builds an optimizer for the copy.
+        image: (channels, height, width).
+        micro_batch: how many images at a time.
+        precision: ``fp32``, ``bf16`` or ``fp16``.
+        memory_format: of filters and images.
+        recompute: the stages that keep only their inputs.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng(devices=[]))
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")  # of fake tensors that are asked for an address
+        stack.enter_context(FakeTensorMode(allow_fallback_kernels=False))
+        owners = Owners()
+        tape = stack.enter_context(Tape(owners.current))
+        model = without_bytes(model, memory_format).train()
+        weights = tape.alive
+        optimizer = make_optimizer(model)
+        for group in optimizer.param_groups:  # fused steps have no fake kernels
+            group.update({key: False for key in ("fused", "foreach") if key in group})
+        images = torch.empty(micro_batch, *image).contiguous(memory_format=memory_format)
+        labels = torch.zeros(micro_batch, dtype=torch.int64)
+        layers = describe(model, images, precision, owners, tape)
+        for _ in range(2):  # in the second one the optimizer has its state
+            tape.rewind()
+            make_step(model, optimizer, (images, labels), precision, recompute, owners, tape)
+        step, training_peak = tuple(tape.operations), tape.peak
+        gradients = sum(p.grad.nbytes for p in model.parameters() if p.grad is not None)
+        state = [v for values in optimizer.state.values() for v in values.values()]
+        held = sum(each.nbytes for each in state if isinstance(each, Tensor))
+        optimizer.zero_grad(set_to_none=True)
+        model.eval()
+        tape.rewind()
+        tape.phase = "inference"
+        with torch.no_grad(), owners.watching(model), forward(precision):
+            model(images)
+        return Trace(
+            micro_batch=micro_batch,
+            layers=layers,
+            step=step,
+            inference=tuple(tape.operations),
+            weights=weights,
+            gradients=gradients,
+            optimizer=held,
+            training_peak=training_peak,
+            inference_peak=tape.peak - held,
+        )
+
+
+def without_bytes(model: nn.Module, memory_format: torch.memory_format) -> nn.Module:
+    """Return a copy of a network whose parameters and buffers are made here: where they are fake.
+
+    Networks cannot be built there: some read random numbers or rates back while they are built.
+    """
+    made: dict[int, object] = {}
+    for tensor in (*model.parameters(), *model.buffers()):
+        layout = memory_format if tensor.ndim == 4 else torch.contiguous_format
+        fake = torch.empty(tensor.shape, dtype=tensor.dtype, memory_format=layout)
+        if isinstance(tensor, nn.Parameter):
+            fake = nn.Parameter(fake, requires_grad=tensor.requires_grad)
+        made[id(tensor)] = fake
+    return copy.deepcopy(model, made)
+
+
+def forward(precision: str):  # type: ignore[no-untyped-def]  # as Precision.forward
+    """Return the context of a forward pass; on fake tensors any precision can be had."""
+    if precision == "fp16":
+        return torch.autocast("cpu", torch.float16)
+    return make_precision(precision, CPU).forward()
+
+
+def make_step(
+    model: nn.Module,
+    optimizer: Optimizer,
+    batch: tuple[Tensor, Tensor],
+    precision: str,
+    recompute: tuple[str, ...],
+    owners: "Owners",
+    tape: Tape,
+) -> None:
+    """Make one training step, as :func:`convsmith.training.fit.train_step` does."""
+    images, labels = batch
+    optimizer.zero_grad(set_to_none=True)
+    tape.phase = "forward"
+    with owners.watching(model), forward(precision), recomputed(model, recompute):
+        logits = model(images)
+    loss = functional.cross_entropy(logits.float(), labels)
+    tape.phase = "backward"
+    loss.backward()
+    tape.phase = "update"
+    optimizer.step()
+    owners.forget()
+
+
+class Owners:
+    """Knows to which layer an operation belongs, in the forward and the backward pass. Final."""
+
+    def __init__(self) -> None:
+        self._inside: list[str] = []
+        self._nodes: dict[object, str] = {}
+
+    def current(self) -> str:
+        """Return the innermost module that runs now; empty outside of the network."""
+        if self._inside:
+            return self._inside[-1]
+        return self._nodes.get(torch._C._current_autograd_node(), "")
+
+    @contextmanager
+    def watching(self, model: nn.Module) -> Iterator[None]:
+        """Follow which module runs; and which autograd nodes it makes."""
+        handles = []
+        for name, module in model.named_modules():
+            handles += [
+                module.register_forward_pre_hook(lambda *_, name=name: self._inside.append(name)),
+                module.register_forward_hook(self._leave),
+            ]
+        try:
+            yield
+        finally:
+            self._inside.clear()
+            for handle in handles:
+                handle.remove()
+
+    def _leave(self, module: nn.Module, inputs: object, output: object) -> None:
+        name = self._inside.pop()
+        waiting = [output.grad_fn] if isinstance(output, Tensor) else []
+        while waiting:
+            node = waiting.pop()
+            if node is not None and node not in self._nodes:
+                self._nodes[node] = name
+                waiting += [following for following, _ in node.next_functions]
+
+    def forget(self) -> None:
+        """Let go of the autograd nodes."""
+        self._nodes.clear()
+
+
+def describe(
+    model: nn.Module, images: Tensor, precision: str, owners: Owners, tape: Tape
+) -> tuple[Layer, ...]:
+    """Run the network forward and return its layers, in the order in which they are first used."""
+    outputs: dict[str, tuple[int, ...]] = {}
+    kept: dict[str, int] = {}
+    seen = {each.untyped_storage()._cdata for each in (*model.parameters(), *model.buffers())}
+
+    def keep(tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in seen:
+            seen.add(storage._cdata)
+            holding.append(storage)
+            owner = owners.current()
+            kept[owner] = kept.get(owner, 0) + storage.nbytes()
+
+    def note(name: str, output: object) -> None:
+        if isinstance(output, Tensor):
+            outputs.setdefault(name, tuple(output.shape))
+
+    holding: list[object] = []  # so that no storage takes the place of one that is gone
+    modules = dict(model.named_modules())
+    handles = [
+        module.register_forward_hook(lambda _, __, output, name=name: note(name, output))
+        for name, module in modules.items()
+    ]
+    tape.rewind()
+    saving = torch.autograd.graph.saved_tensors_hooks(keep, lambda _: torch.empty(0))
+    with owners.watching(model), forward(precision), saving:
+        model(images)
+    owners.forget()
+    for handle in handles:
+        handle.remove()
+    macs: dict[str, int] = {}
+    for operation in tape.operations:
+        macs[operation.owner] = macs.get(operation.owner, 0) + operation.flops // 2
+    return tuple(
+        Layer(
+            name=name,
+            kind=type(modules[name]).__name__,
+            output=shape,
+            parameters=sum(p.numel() for p in modules[name].parameters(recurse=False)),
+            macs=macs.get(name, 0) // len(images),
+            kept_bytes=kept.get(name, 0),
+        )
+        for name, shape in outputs.items()
+        if kept.get(name) or macs.get(name) or not any(True for _ in modules[name].children())
+    )
