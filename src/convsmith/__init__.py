@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from convsmith.api.doctor import doctor
     from convsmith.api.evaluate import evaluate
     from convsmith.api.load import load
+    from convsmith.api.plan import plan
     from convsmith.api.predict import predict
     from convsmith.api.report import compare, report
     from convsmith.api.run import open_run
@@ -34,6 +35,7 @@ __all__ = [
     "load_recipe",
     "open_run",
     "own_source",
+    "plan",
     "predict",
     "presets",
     "report",
@@ -48,6 +50,7 @@ HOMES = {
     "load_recipe": "convsmith.recipe.load",
     "open_run": "convsmith.api.run",
     "own_source": "convsmith.data",
+    "plan": "convsmith.api.plan",
     "predict": "convsmith.api.predict",
     "presets": "convsmith.recipe.presets",
     "report": "convsmith.api.report",

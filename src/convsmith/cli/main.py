@@ -22,6 +22,7 @@ __all__ = ["COMMANDS", "main"]
 # name -> (module with a function of that name, one line of help); nothing is imported before use
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("train", "Train a network from a preset or a recipe file."),
+    "plan": ("plan", "Say what a training takes before it is run: memory, time, choices."),
     "evaluate": ("evaluate", "Measure a finished run again, on any part of its data."),
     "predict": ("predict", "Say what is in images and folders, with a run's network."),
     "data": ("data", "Show a data set and its augmentations, or check its files."),

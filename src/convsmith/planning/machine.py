@@ -36,6 +36,12 @@ class Machine:
     growth: Mapping[str, float] = field(default_factory=dict)
     basis: str = ""
 
+    @property
+    def fastest(self) -> str:
+        """Return the precision in which convolutions are fastest; bf16 before fp16."""
+        known = [each for each in ("bf16", "fp16", "fp32") if f"conv/{each}" in self.rates]
+        return max(known, key=lambda each: self.rate("conv", each, 256))
+
     def rate(self, kind: str, precision: str, width: int) -> float:
         """Return the FLOP/s of a kind of operation, between those of the widths that are known."""
         points = self.rates.get(f"{kind}/{precision}") or self.rates[f"{kind}/fp32"]

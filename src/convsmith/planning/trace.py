@@ -26,7 +26,8 @@ class Layer:
     """One layer, or what a block computes besides its layers.
 
     ``macs`` are multiply-adds of convolutions and matrix products for one image, forward;
-    ``kept_bytes`` what the backward pass needs of this layer, for a micro-batch.
+    ``kept_bytes`` what the backward pass needs of this layer, for a micro-batch. ``kernel`` and
+    ``stride`` are those of a convolution or pooling, dilated; 0 and 1 for all else.
     """
 
     name: str
@@ -35,6 +36,8 @@ class Layer:
     parameters: int
     macs: int
     kept_bytes: int
+    kernel: int = 0
+    stride: int = 1
 
 
 @dataclass(frozen=True)
@@ -267,7 +270,20 @@ def describe(
             parameters=sum(p.numel() for p in modules[name].parameters(recurse=False)),
             macs=macs.get(name, 0) // len(images),
             kept_bytes=kept.get(name, 0),
+            kernel=window(modules[name])[0],
+            stride=window(modules[name])[1],
         )
         for name, shape in outputs.items()
         if kept.get(name) or macs.get(name) or not any(True for _ in modules[name].children())
     )
+
+
+def window(module: nn.Module) -> tuple[int, int]:
+    """Return the height that one output value of a layer sees, and its stride."""
+    if not isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
+        return 0, 1
+    kernel, stride, dilation = (
+        value if isinstance(value, int) else value[0]
+        for value in (module.kernel_size, module.stride, getattr(module, "dilation", 1))
+    )
+    return dilation * (kernel - 1) + 1, stride

@@ -9,6 +9,7 @@ from torch.nn.parameter import UninitializedParameter
 from convsmith.errors import ModelError
 from convsmith.training.ema import everything
 from convsmith.training.evaluate import inference
+from convsmith.training.memory import out_of_memory
 
 __all__ = ["require_fit"]
 
@@ -38,6 +39,8 @@ def require_fit(
         with torch.random.fork_rng(devices=[]), inference(model):
             logits = model(images.to(parameters[0].device))
     except Exception as error:
+        if out_of_memory(error):  # that is not the network's fault
+            raise
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(f"{name} cannot take images of {shape}: {reason}") from error
     require_training(model, images[:smallest], name)
@@ -59,6 +62,8 @@ def require_training(model: nn.Module, images: Tensor, name: str) -> None:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             copied(images.to(next(copied.parameters()).device))
     except Exception as error:
+        if out_of_memory(error):
+            raise
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         one = "one image" if len(images) == 1 else f"{len(images)} images"
         raise ModelError(

@@ -1,0 +1,104 @@
+"""Ways to make the same batches, with their memory and time: the smaller, usually the slower."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from convsmith.planning.estimate import Memory, memory_of, seconds_of
+from convsmith.planning.machine import Machine
+from convsmith.planning.trace import Trace, trace
+from convsmith.training.recompute import stages_of
+
+__all__ = ["Choice", "Steps", "choices"]
+
+SPLITS = (1, 2, 4, 8)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One way; ``best`` where none is both faster and smaller. ``memory`` in bytes."""
+
+    precision: str
+    accumulate: int
+    micro_batch: int
+    gradient_checkpointing: str
+    memory: int
+    step_seconds: float
+    fits: bool
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Steps:
+    """A network's training step, traced once for each way of making it."""
+
+    model: nn.Module
+    make_optimizer: Callable[[nn.Module], Optimizer]
+    image: tuple[int, int, int]
+    batch: int
+    memory_format: torch.memory_format
+    average: bool  # a moving average of the weights is kept
+    data: int  # bytes of images in memory
+    held: bool  # under a limit, where freed memory is given back at once
+    made: dict[tuple[str, bool, int], Trace] = field(default_factory=dict)
+
+    def trace(self, precision: str, accumulate: int, *, recompute: bool) -> Trace:
+        """Return the trace of a micro-batch; with ``recompute`` all stages are computed again."""
+        key = (precision, recompute, accumulate)
+        if key not in self.made:
+            self.made[key] = trace(
+                self.model,
+                self.make_optimizer,
+                self.image,
+                -(-self.batch // accumulate),
+                precision=precision,
+                memory_format=self.memory_format,
+                recompute=stages_of(self.model) if recompute else (),
+            )
+        return self.made[key]
+
+    def memory(self, made: Trace, machine: Machine, precision: str) -> Memory:
+        """Return what a training with such a step takes on a machine."""
+        return memory_of(
+            made, machine, precision, average=self.average, data=self.data, held=self.held
+        )
+
+
+def choices(steps: Steps, machine: Machine, accumulate: int, room: int | None) -> list[Choice]:
+    """Return the ways, the fastest first; ``accumulate`` is the least number of micro-batches.
+
+    Smaller micro-batches are not traced: what grows with them is divided, and each costs its
+    operations' overhead once more.
+    """
+    found = []
+    for precision in dict.fromkeys(("fp32", machine.precision)):
+        for recompute in (False, True) if stages_of(steps.model) else (False,):
+            made = steps.trace(precision, accumulate, recompute=recompute)
+            seconds = seconds_of(made, machine, accumulate).step
+            total = steps.memory(made, machine, precision).training
+            growth = 1.0 if steps.held else machine.growth.get(precision, 1.0)
+            moving = growth * max(0, made.training_peak - made.weights - made.optimizer)
+            for split in SPLITS:
+                count = accumulate * split
+                if steps.batch % count:
+                    continue
+                needed = int(total - moving * (1 - 1 / split))
+                again = (split - 1) * accumulate * len(made.step) * machine.overhead
+                words = "all" if recompute else "none"
+                fits = room is None or needed <= room
+                micro = steps.batch // count
+                found.append(Choice(precision, count, micro, words, needed, seconds + again, fits))
+    found.sort(key=lambda each: (each.step_seconds, each.memory))
+    return mark_best(found)
+
+
+def mark_best(found: list[Choice]) -> list[Choice]:
+    """Mark each that is smaller than all faster ones: the Pareto front."""
+    marked, least = [], float("inf")
+    for each in found:
+        marked.append(replace(each, best=each.memory < least))
+        least = min(least, each.memory)
+    return marked
