@@ -115,6 +115,7 @@ def budgeted(folder, memory, stages="none"):
     return json.loads(done.stdout), done.stderr
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit is Linux's")
 def test_a_training_is_made_to_fit_and_learns_the_same(tmp_path):
     free, _ = budgeted(tmp_path / "free", "none")
