@@ -141,13 +141,13 @@ def test_stages_are_computed_again_before_batches_are_split(monkeypatch, tmp_pat
     monkeypatch.setattr(budget, "rehearse", rehearse)
     state = build_state(wanted, job)
     said = []
-    budget.make_fit(wanted, parts, job, state, said.append)
+    budget.make_fit(wanted, parts, job, state, 2**30, said.append)
     assert tried == [((), 1), (("stage1",), 1)]
     assert (state.recompute, state.accumulate) == (("stage1",), 1)
     assert said == ["note: to fit into 1.00 GiB, stage1 is computed again in the backward pass"]
     monkeypatch.setattr(budget, "rehearse", lambda job, state, margin: None)
     with pytest.raises(UserError, match=r"not even the smallest micro-batch .* 1.00 GiB; less is"):
-        budget.make_fit(wanted, parts, job, state, said.append)
+        budget.make_fit(wanted, parts, job, state, 2**30, said.append)
 
 
 def budget_shown():

@@ -80,5 +80,7 @@ def test_every_device_is_found_and_a_wrong_name_names_the_nearest():
         assert find_device(name.upper().replace("-", " ")) is DEVICES[name]
         machine = published(DEVICES[name])
         assert seconds_of(traced(MODELS["mnist_bn"](10, 3, (32, 32))), machine).step > 0
+    assert find_device("NVIDIA A100-SXM4-40GB") is DEVICES["a100"]
+    assert find_device("Tesla T4") is DEVICES["t4"]
     with pytest.raises(DeviceError, match="did you mean `rtx-4090`"):
         find_device("rtx-4900")

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ from torch import nn
 from convsmith.api.machine import memory
 from convsmith.errors import UserError
 from convsmith.planning.trace import Trace, trace
-from convsmith.recipe.build import LAYOUTS, Parts
+from convsmith.recipe.build import LAYOUTS, Parts, build_optimizer
 from convsmith.recipe.schema import Recipe
 from convsmith.sizes import in_words, parse_memory
 from convsmith.training.checkpoint import load_checkpoint, save_checkpoint
@@ -20,7 +21,6 @@ from convsmith.training.evaluate import evaluate
 from convsmith.training.fit import train_step
 from convsmith.training.job import Job, State
 from convsmith.training.memory import can_limit, keep_freed_memory, limited, out_of_memory, release
-from convsmith.training.optimizers import OPTIMIZERS
 from convsmith.training.recompute import stages_of
 from convsmith.training.snapshot import restore, snapshot
 from convsmith.training.split import finer
@@ -32,21 +32,22 @@ MARGIN = 0.05  # of the budget, left free when a step is tried
 
 
 @contextmanager
-def within_budget(recipe: Recipe, say: Say) -> Iterator[None]:
+def within_budget(recipe: Recipe, say: Say) -> Iterator[int | None]:
     """Hold the recipe's budget of memory, and say in one line if it runs out after all.
 
-    Without a budget, freed memory is kept for the next step, which is faster.
+    Yields its bytes, None if there is no budget: a share is of what is free now. Without a budget,
+    freed memory is kept for the next step, which is faster.
     """
     device = resolve_device(recipe.train.device)
     size = allowed_memory(recipe, device)
     keep_freed_memory(size is None)
-    if size is not None and not can_limit(device):
-        say("note: this system cannot limit a process; budget.memory only decides the micro-batch")
     if size is not None:
         load_libraries()
+        if not can_limit(device):
+            say("note: this system cannot limit a process; budget.memory decides the micro-batch")
     try:
         with limited(device, size):
-            yield
+            yield size
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise
@@ -124,7 +125,7 @@ def traced(
     train = recipe.train
     return trace(
         model,
-        lambda copied: OPTIMIZERS[recipe.optimizer.name](copied, **recipe.optimizer.options),
+        partial(build_optimizer, recipe),
         (parts.train.channels, *parts.train.image_size),
         micro_batch,
         precision="fp32" if train.precision == "auto" else train.precision,
@@ -133,8 +134,10 @@ def traced(
     )
 
 
-def make_fit(recipe: Recipe, parts: Parts, job: Job, state: State, say: Say) -> None:
-    """Find the largest micro-batch that fits the budget, by making real steps; tell what was found.
+def make_fit(
+    recipe: Recipe, parts: Parts, job: Job, state: State, size: int | None, say: Say
+) -> None:
+    """Find the largest micro-batch that fits into ``size`` bytes, by making real steps; tell it.
 
     What is foreseen to be far too large is not tried. A step is tried with the optimizer's state
     allocated, and a validation step after it. Where ``gradient_checkpointing`` is ``auto``, more
@@ -144,7 +147,6 @@ def make_fit(recipe: Recipe, parts: Parts, job: Job, state: State, say: Say) -> 
     Raises:
         UserError: not even the smallest micro-batch fits; says what would take less.
     """
-    size = allowed_memory(recipe, job.device)
     if size is None:
         return
     wanted, best = job.accumulate, None

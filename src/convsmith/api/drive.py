@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from convsmith.api.budget import free_memory
 from convsmith.api.progress import Outlook, Pace, Progress
 from convsmith.api.signals import StopRequest, stop_requests
 from convsmith.errors import CheckpointError, Interrupted, NonFiniteError, WriteError
@@ -22,7 +23,7 @@ from convsmith.training.clock import StepClock
 from convsmith.training.evaluate import Evaluation, evaluate
 from convsmith.training.fit import EpochEnd, Finer, Step, fit
 from convsmith.training.job import Job, State
-from convsmith.training.memory import memory_use
+from convsmith.training.memory import peak_bytes, reserved_bytes, used_bytes
 from convsmith.training.recovery import locate_nonfinite
 from convsmith.training.snapshot import restore, snapshot
 
@@ -137,14 +138,14 @@ class PaceKeeper:
             return
         _, correct, seen = session.state.epoch_sums.tolist()
         now = time.perf_counter()
-        memory = memory_use(session.job.device)
+        device = session.job.device
         pace = Pace(
             step=event.step - event.epoch * session.job.batches.steps_per_epoch,
             loss=float(event.loss),
             top1=correct / seen,
             images_per_second=self._images / (now - self._since),
-            memory_bytes=memory.used,
-            memory_peak_bytes=memory.peak,
+            memory_bytes=used_bytes(device),
+            memory_peak_bytes=peak_bytes(device),
         )
         session.progress.pace(event.epoch + 1, pace)
         self._shown = time.perf_counter()
@@ -158,10 +159,10 @@ class PaceKeeper:
             top1=pace.top1,
             learning_rate=event.learning_rate,
             images_per_second=round(pace.images_per_second, 1),
-            memory_bytes=memory.used,
-            memory_peak_bytes=memory.peak,
-            memory_reserved_bytes=memory.reserved,
-            memory_free_bytes=memory.free,
+            memory_bytes=pace.memory_bytes,
+            memory_peak_bytes=pace.memory_peak_bytes,
+            memory_reserved_bytes=reserved_bytes(device),
+            memory_free_bytes=free_memory(device),
         )
         self._images, self._since = 0, time.perf_counter()
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,12 +19,11 @@ from convsmith.planning.devices import find_device
 from convsmith.planning.estimate import Memory, Seconds, by_owner, seconds_of
 from convsmith.planning.machine import Machine, published
 from convsmith.planning.trace import Trace
-from convsmith.recipe.build import LAYOUTS, build_model
+from convsmith.recipe.build import LAYOUTS, build_model, build_optimizer
 from convsmith.recipe.load import load_recipe
 from convsmith.recipe.schema import Recipe
 from convsmith.sizes import in_words, parse_memory
 from convsmith.training.device import resolve_device
-from convsmith.training.optimizers import OPTIMIZERS
 
 __all__ = ["Choice", "Plan", "PlannedLayer", "plan"]
 
@@ -173,7 +173,7 @@ def steps_of(recipe: Recipe, known: Facts, images: int, *, held: bool) -> Steps:
     """Return the recipe's training step, for tracing."""
     return Steps(
         build_model(recipe, known.classes, known.channels, known.image_size),
-        lambda model: OPTIMIZERS[recipe.optimizer.name](model, **recipe.optimizer.options),
+        partial(build_optimizer, recipe),
         (known.channels, *known.image_size),
         min(recipe.train.batch_size, images),
         LAYOUTS.get(recipe.train.memory_format, torch.channels_last),
@@ -201,7 +201,7 @@ def recipe_of(
 
 def machine_of(device: str, say: Callable[[str], None]) -> tuple[Machine, bool]:
     """Return the machine called ``device``, and whether it is a graphics processor."""
-    if device in ("auto", "cpu"):
+    if device in ("auto", "cpu") or device.startswith("cuda"):
         here = resolve_device(device)
         if here.type == "cpu":
             return this_machine(say), False

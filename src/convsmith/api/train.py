@@ -166,8 +166,8 @@ def train(
         raise UserError("say what to train: a preset (see `convsmith recipes`) or a recipe file")
     loaded = load_recipe(recipe, flags=flags or {}, sets=sets, keywords=keywords)
     base = Path(recipe).stem if isinstance(recipe, str | Path) else "run"
-    with within_budget(loaded.recipe, places.shown.say):
-        return start_run(loaded.recipe, loaded.notes, (base, name), own, places, start_from)
+    with within_budget(loaded.recipe, places.shown.say) as budget:
+        return start_run(loaded.recipe, loaded.notes, (base, name), own, places, start_from, budget)
 
 
 def require_kinds(recipe: object, sets: object, **paths: object) -> None:
@@ -191,6 +191,7 @@ def start_run(
     own: Own,
     places: Places,
     start_from: PathLike | None,
+    budget: int | None,
 ) -> Run:
     """Resolve the recipe, make the run folder, with its first checkpoint in it, and train."""
     say_notes(places.shown, notes)
@@ -224,7 +225,7 @@ def start_run(
     }
     job = build_job(resolved, parts, source, device, model)
     state = build_state(resolved, job)
-    make_fit(resolved, parts, job, state, places.shown.say)
+    make_fit(resolved, parts, job, state, budget, places.shown.say)
     base, name = names
     folder = RunFolder.create(
         find_runs_folder(places.runs),

@@ -1,7 +1,5 @@
 """How fast this processor is: a few seconds of measuring, kept for the next time."""
 
-import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from convsmith.cache import cache_folder
+from convsmith.cache import cache_folder, read_cache, write_cache
 from convsmith.planning.machine import Machine
 from convsmith.planning.trace import trace
 
@@ -120,31 +118,19 @@ def seconds(work: Callable[[], object]) -> float:
     return median(times)
 
 
-def read_machine(key: str, path: Path | None = None) -> Machine | None:
+def read_machine(key: str) -> Machine | None:
     """Return what was measured before of the machine called ``key``; None if nothing was."""
     try:
-        stored = json.loads((path or cache_file()).read_text(encoding="utf-8"))[key]
+        stored = read_cache(cache_file())[key]
         rates = {name: tuple(map(tuple, points)) for name, points in stored.pop("rates").items()}
         return Machine(**stored, rates=rates)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError):
         return None
 
 
-def write_machine(key: str, machine: Machine, path: Path | None = None) -> None:
-    """Keep what was measured; a folder that cannot be written only costs the next measurement."""
-    path = path or cache_file()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except (OSError, ValueError):
-        known = {}
-    known = known if isinstance(known, dict) else {}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(known | {key: vars(machine)}, indent=1), encoding="utf-8")
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
+def write_machine(key: str, machine: Machine) -> None:
+    """Keep what was measured."""
+    write_cache(cache_file(), read_cache(cache_file()) | {key: vars(machine)})
 
 
 def cache_file() -> Path:

@@ -83,8 +83,9 @@ def receptive_field(design: Design, layers: Sequence[Layer]) -> Check:
     """Compare what a last value sees with the image (Araujo et al., Distill, 2019)."""
     field, jump = 1, 1
     for layer in main_path(layers):
-        field += (layer.kernel - 1) * jump
-        jump *= layer.stride
+        kernel, stride = layer.window
+        field += (kernel - 1) * jump
+        jump *= stride
     side = max(design.image[1:])
     words = f"{field} pixels, the image has {side}"
     if field >= side:
@@ -96,7 +97,7 @@ def receptive_field(design: Design, layers: Sequence[Layer]) -> Check:
 def main_path(layers: Sequence[Layer]) -> Iterator[Layer]:
     """Yield the layers with a kernel, without those of shortcuts."""
     for layer in layers:
-        if layer.kernel and not any(word in layer.name for word in ("downsample", "shortcut")):
+        if layer.window[0] and not any(word in layer.name for word in ("downsample", "shortcut")):
             yield layer
 
 

@@ -67,13 +67,16 @@ DEVICES: dict[str, Device] = {
 def find_device(name: str) -> Device:
     """Return the device called ``name``: upper case, blanks and ``_`` are as good.
 
+    So is the name that a driver gives it, such as ``NVIDIA A100-SXM4-40GB``.
+
     Raises:
         DeviceError: there is none; names the nearest.
     """
     key = name.strip().lower().replace(" ", "-").replace("_", "-")
-    if key not in DEVICES:
+    within = [known for known in DEVICES if known in key]
+    if not within:
         known = ", ".join(["auto", "cpu", "cuda", *DEVICES])
         raise DeviceError(
             f"no device is called {name!r}{did_you_mean(key, DEVICES)}; known: {known}"
         )
-    return DEVICES[key]
+    return DEVICES[max(within, key=len)]

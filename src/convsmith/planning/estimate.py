@@ -36,11 +36,10 @@ class Memory:
 
 @dataclass(frozen=True)
 class Seconds:
-    """How long an optimizer step takes, and what bounds it: shares of its time."""
+    """How long an optimizer step takes, and the share of it that arithmetic bounds."""
 
     step: float
     arithmetic: float
-    traffic: float
     inference: float  # for one micro-batch
 
 
@@ -57,7 +56,7 @@ def seconds_of(trace: Trace, machine: Machine, accumulate: int = 1) -> Seconds:
         total += times * seconds
         bound += times * seconds * arithmetic
     inference = sum(time_of(each, machine)[0] for each in trace.inference)
-    return Seconds(total, bound / total, 1 - bound / total, inference)
+    return Seconds(total, bound / total, inference)
 
 
 def by_owner(operations: Iterable[Operation], machine: Machine) -> dict[str, tuple[float, bool]]:

@@ -40,7 +40,7 @@ class Tape(TorchDispatchMode):
         owner: called at each operation, says to which layer it belongs.
     """
 
-    def __init__(self, owner: Callable[[], str] = str) -> None:
+    def __init__(self, owner: Callable[[], str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.operations: list[Operation] = []
         self.phase = ""

@@ -3,7 +3,7 @@
 import copy
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -26,8 +26,8 @@ class Layer:
     """One layer, or what a block computes besides its layers.
 
     ``macs`` are multiply-adds of convolutions and matrix products for one image, forward;
-    ``kept_bytes`` what the backward pass needs of this layer, for a micro-batch. ``kernel`` and
-    ``stride`` are those of a convolution or pooling, dilated; 0 and 1 for all else.
+    ``kept_bytes`` what the backward pass needs of this layer, for a micro-batch. ``window`` is
+    (kernel, stride) of a convolution or pooling, dilated; (0, 1) for all else.
     """
 
     name: str
@@ -36,8 +36,7 @@ class Layer:
     parameters: int
     macs: int
     kept_bytes: int
-    kernel: int = 0
-    stride: int = 1
+    window: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -153,10 +152,8 @@ def without_bytes(model: nn.Module, memory_format: torch.memory_format) -> nn.Mo
     return copy.deepcopy(model, made)
 
 
-def forward(precision: str):  # type: ignore[no-untyped-def]  # as Precision.forward
+def forward(precision: str) -> AbstractContextManager[object]:
     """Return the context of a forward pass; on fake tensors any precision can be had."""
-    if precision == "fp16":
-        return torch.autocast("cpu", torch.float16)
     return make_precision(precision, CPU).forward()
 
 
@@ -270,8 +267,7 @@ def describe(
             parameters=sum(p.numel() for p in modules[name].parameters(recurse=False)),
             macs=macs.get(name, 0) // len(images),
             kept_bytes=kept.get(name, 0),
-            kernel=window(modules[name])[0],
-            stride=window(modules[name])[1],
+            window=window(modules[name]),
         )
         for name, shape in outputs.items()
         if kept.get(name) or macs.get(name) or not any(True for _ in modules[name].children())

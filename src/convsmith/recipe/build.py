@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from convsmith.data import Reading, load_source
 from convsmith.data.augment import LEVELS, Augment
@@ -37,6 +38,7 @@ __all__ = [
     "build_job",
     "build_loss",
     "build_model",
+    "build_optimizer",
     "build_state",
     "eval_batches",
     "keeps_best",
@@ -175,6 +177,11 @@ def build_loss(recipe: Recipe, parts: Parts) -> Loss:
     return LOSSES[recipe.loss.name](len(parts.classes), **options)
 
 
+def build_optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
+    """Build the recipe's optimizer of a network's parameters."""
+    return OPTIMIZERS[recipe.optimizer.name](model, **recipe.optimizer.options)
+
+
 def loading(recipe: Recipe) -> Loading:
     """Return how batches are put together."""
     chosen = recipe.data.loading
@@ -205,7 +212,7 @@ def build_job(
     if train.max_steps is not None:
         total_steps = min(total_steps, train.max_steps)
     schedule = SCHEDULES[recipe.schedule.name]
-    optimizer = OPTIMIZERS[recipe.optimizer.name](model, **recipe.optimizer.options)
+    optimizer = build_optimizer(recipe, model)
     phases, transfer = None, recipe.transfer
     if transfer.head_epochs or transfer.backbone_rate != 1 or transfer.freeze_norm:
         head = head_of(model)

@@ -12,7 +12,7 @@ from convsmith.data.images import Source
 from convsmith.recipe.build import Parts, augmentation
 from convsmith.recipe.schema import Recipe
 from convsmith.training.memory import out_of_memory
-from convsmith.training.precision_auto import measure
+from convsmith.training.precision_auto import Choice, measure
 
 __all__ = ["resolve"]
 
@@ -31,25 +31,7 @@ def resolve(
 
     A network of the user's own (``own_model``) may change without a name: it is measured each time.
     """
-    train = recipe.train
-    micro = min(train.batch_size // train.accumulate, len(parts.train))
-    key = None if own_model else f"{recipe.model.name} {recipe.model.options}"
-    choice = None
-    while choice is None:
-        try:
-            pixels, labels = parts.train.take(torch.arange(micro))
-            choice = measure(
-                make_model,
-                (parts.normalise(pixels), labels),
-                device,
-                precision=train.precision,
-                memory_format=train.memory_format,
-                key=key,
-            )
-        except (RuntimeError, MemoryError) as error:
-            if micro <= 2 or not out_of_memory(error):
-                raise
-        micro //= 2  # where memory ran out: which is fastest shows with fewer images too
+    choice = fastest(recipe, parts, device, make_model, own_model=own_model)
     notes = []
     if choice.seconds:
         others = ", ".join(f"{name} {1e3 * s:.3g} ms" for name, s in choice.seconds.items())
@@ -67,6 +49,34 @@ def resolve(
         "device": str(device),
     }
     return Recipe.model_validate(values), (*notes, *words)
+
+
+def fastest(
+    recipe: Recipe,
+    parts: Parts,
+    device: torch.device,
+    make_model: Callable[[], nn.Module],
+    *,
+    own_model: bool,
+) -> Choice:
+    """Return the precision and layout that are wanted, or the fastest of those that may be."""
+    train = recipe.train
+    images = min(train.batch_size // train.accumulate, len(parts.train))
+    while True:
+        try:
+            pixels, labels = parts.train.take(torch.arange(images))
+            return measure(
+                make_model,
+                (parts.normalise(pixels), labels),
+                device,
+                precision=train.precision,
+                memory_format=train.memory_format,
+                key=None if own_model else f"{recipe.model.name} {recipe.model.options}",
+            )
+        except (RuntimeError, MemoryError) as error:
+            if images <= 2 or not out_of_memory(error):
+                raise
+        images //= 2  # which is fastest shows with fewer images too
 
 
 def settled_data(recipe: Recipe, source: Source, parts: Parts) -> dict[str, object]:

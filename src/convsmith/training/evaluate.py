@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from convsmith.errors import DataError
 from convsmith.training.losses import Loss
 from convsmith.training.memory import out_of_memory, release
-from convsmith.training.onednn import unstuck
+from convsmith.training.onednn import stuck, unstuck
 from convsmith.training.precision import Precision
 
 __all__ = ["Evaluation", "evaluate", "inference"]
@@ -47,10 +47,10 @@ def evaluate(
     """
     try:
         return unstuck(evaluate_here, model, batches, loss, precision)
-    except RuntimeError as error:
-        if not out_of_memory(error):
+    except RuntimeError:
+        if not stuck():
             raise
-    return unstuck(evaluate_here, model, batches, loss, precision)  # perhaps in a new thread
+    return unstuck(evaluate_here, model, batches, loss, precision)  # in a new thread
 
 
 def evaluate_here(

@@ -5,20 +5,18 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 __all__ = [
-    "MemoryUse",
     "can_limit",
     "keep_freed_memory",
     "limited",
-    "memory_use",
     "out_of_memory",
     "peak_bytes",
     "release",
+    "reserved_bytes",
     "used_bytes",
 ]
 
@@ -38,7 +36,7 @@ def keep_freed_memory(keep: bool = True) -> bool:
 
     Training asks for the same buffers at every step. By default glibc gives large ones back to the
     kernel, and filling fresh pages is several times slower than filling kept ones. The price is
-    memory: what is kept lies in pieces, and the process comes to hold up to twice what is in use.
+    memory: what is kept lies in pieces, and the process comes to hold clearly more than is in use.
     So under a limit every large buffer is given back as soon as it is freed. On other systems
     nothing is done.
     """
@@ -105,36 +103,9 @@ def out_of_memory(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and any(words in str(error) for words in told)
 
 
-@dataclass(frozen=True)
-class MemoryUse:
-    """A device's memory now, in bytes; what a system does not say is None.
-
-    ``used`` and ``peak`` are as :func:`used_bytes` and :func:`peak_bytes` say, ``reserved`` what
-    PyTorch holds of a GPU, ``free`` what the device, or the machine, has left for everybody.
-    """
-
-    used: int
-    peak: int
-    reserved: int | None
-    free: int | None
-
-
-def memory_use(device: torch.device) -> MemoryUse:
-    """Return how a device's memory is used now."""
-    if device.type == "cuda":
-        reserved, free = torch.cuda.memory_reserved(device), torch.cuda.mem_get_info(device)[0]
-        return MemoryUse(used_bytes(device), peak_bytes(device), reserved, free)
-    return MemoryUse(used_bytes(device), peak_bytes(device), None, free_bytes())
-
-
-def free_bytes() -> int | None:
-    """Return what Linux can give to programs without swapping."""
-    try:
-        text = Path("/proc/meminfo").read_text()
-    except OSError:
-        return None
-    match = re.search(r"^MemAvailable:\s+(\d+) kB", text, re.MULTILINE)
-    return int(match[1]) * 1024 if match else None
+def reserved_bytes(device: torch.device) -> int | None:
+    """Return what PyTorch holds of a GPU, in use or not; None for a CPU."""
+    return torch.cuda.memory_reserved(device) if device.type == "cuda" else None
 
 
 def used_bytes(device: torch.device) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-__all__ = ["unstuck"]
+__all__ = ["stuck", "unstuck"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -21,13 +21,17 @@ def unstuck(function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> 
     free. A new thread begins without it. The function must enter its own autocast and gradient
     modes: they are a thread's own.
     """
-    here = threading.get_ident()
-    if here in STUCK:
+    if stuck():
         with ThreadPoolExecutor(1) as pool:
             return pool.submit(function, *arguments, **named).result()
     try:
         return function(*arguments, **named)
     except RuntimeError as error:
         if "could not create a primitive" in str(error):
-            STUCK.add(here)
+            STUCK.add(threading.get_ident())
         raise
+
+
+def stuck() -> bool:
+    """Return whether oneDNN has failed in this thread."""
+    return threading.get_ident() in STUCK

@@ -1,6 +1,5 @@
 """Which number format and memory layout is fastest here, by measuring a few real steps."""
 
-import json
 import math
 import os
 import time
@@ -8,13 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from convsmith.cache import cache_folder
+from convsmith.cache import cache_folder, read_cache, write_cache
 from convsmith.errors import DeviceError
 from convsmith.processor import cpu_name
 from convsmith.training.device import bf16_supported, fp16_unsafe
@@ -201,23 +199,3 @@ def machine(device: torch.device) -> str:
     else:
         name = f"{cpu_name()}, {torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} cores"
     return f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-
-
-def read_cache(path: Path) -> dict[str, dict[str, Any]]:
-    """Return what was measured before; a missing or broken file is nothing."""
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
-
-
-def write_cache(path: Path, known: Mapping[str, object]) -> None:
-    """Write the cache whole; a folder that cannot be written only costs the next measurement."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(known, indent=1), encoding="utf-8")
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
