@@ -18,8 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from convsmith.data.decode import ROOM, Resize, Room, decode
+from convsmith.data.decode import decode
 from convsmith.errors import DataError
+from convsmith_runtime.decode import ROOM, Resize, Room
 
 RAMP = numpy.arange(8 * 10 * 3, dtype=numpy.uint8).reshape(8, 10, 3)
 
@@ -122,7 +123,7 @@ def test_a_folder_and_a_bomb_are_refused(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="is a folder"):
         decode(tmp_path, 3, (4, 4))
     path = stored(Image.fromarray(RAMP), tmp_path)
-    monkeypatch.setattr("convsmith.data.decode.LARGEST", 79)
+    monkeypatch.setattr("convsmith_runtime.decode.LARGEST", 79)
     with pytest.raises(DataError, match="too many"):
         decode(path, 3, (4, 4))
 
