@@ -9,10 +9,14 @@ from torch import nn
 
 import convsmith
 from convsmith.api import calibrate
+from convsmith.api.calibrate import Trial
 from convsmith.data import own_source
 from convsmith.errors import RecipeError, UserError
 from convsmith.planning.devices import find_device
-from convsmith.planning.machine import published
+from convsmith.planning.estimate import seconds_of
+from convsmith.planning.machine import SHARES, Machine, published
+from convsmith.planning.synthetic import NETWORKS
+from convsmith.planning.trace import trace
 from convsmith.recipe.presets import presets
 
 NAMES = [preset.name for preset in presets()]
@@ -95,24 +99,31 @@ def test_the_plan_of_a_run_is_kept_in_its_page(tmp_path, known_machine):
 
 def test_a_machine_is_measured_once(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    rates = {f"{kind}/{p}": ((64, 1e9),) for kind in ("conv", "matrix") for p in ("fp32", "bf16")}
+    kinds = [each for kind in SHARES for each in (kind, f"{kind}_backward")]
+    rates = {f"{kind}/{p}": ((64, 1e9),) for kind in kinds for p in ("fp32", "bf16")}
     calls = []
 
     def measured(precisions):
         calls.append(precisions)
-        return rates, 1e9, 1e-6
+        return rates, {"memory": 1e9}, {"memory": 1e-6}
 
     monkeypatch.setattr(calibrate, "measure_rates", measured)
-    monkeypatch.setattr(calibrate, "measure_growth", lambda precisions, say: (2e8, 1.3))
+    made = trace(NETWORKS["tiny"](), lambda m: torch.optim.SGD(m.parameters()), (3, 8, 8), 2)
+    quick = Machine("", None, "fp32", rates, {"memory": 1e9}, {"memory": 1e-6})
+    trial = Trial("fp32", made, made.heap + 10**8, 1.1 * seconds_of(made, quick).step)
+    trials = trial, [trial]
+    monkeypatch.setattr(calibrate, "try_trainings", lambda precisions, say: trials)
     said = []
     first, again = (calibrate.this_machine(said.append) for _ in range(2))
     assert first == again
     assert len(calls) == 1
     assert said == ["measuring this machine, once: how fast it is"]
-    assert (first.runtime, first.growth) == (2e8, 1.3)
+    assert first.growth == pytest.approx(1)
+    assert seconds_of(made, first).step == pytest.approx(trial.seconds, rel=0.01)
 
 
 @pytest.mark.timeout(300)
 def test_a_training_for_measuring_runs_in_a_process_of_its_own():
-    peak = calibrate.measured_peak("tiny", "fp32")
-    assert 2**26 < peak < 2**30
+    trial = calibrate.try_training("tiny", "fp32")
+    assert 2**26 < trial.grown < 2**30
+    assert 1e-4 < trial.seconds < 10

@@ -16,8 +16,8 @@ MACHINE = Machine(
     name="made up",
     memory=2**30,
     precision="fp32",
-    bandwidth=1e9,
-    overhead=1e-6,
+    streams={"memory": 1e9},
+    starts={"memory": 1e-6},
     rates={"conv/fp32": ((16, 1e9), (256, 4e9)), "conv/bf16": ((16, 8e9),)},
     runtime=1000.0,
     growth=1.5,
@@ -81,5 +81,5 @@ def test_a_published_device_is_never_faster_than_published(name):
     machine = published(device)
     for precision, peak in device.flops.items():
         assert machine.rate("conv", precision, 64) < peak
-    assert machine.bandwidth < device.bandwidth
+    assert machine.stream("norm") < device.bandwidth
     assert find_device(name.upper().replace("-", " ")) is device

@@ -15,13 +15,13 @@ def blocks(sizes):
 
 def test_what_is_held_at_once_is_all_there():
     sizes = [1000, 20_000, 300, 4096]
-    held = kept_heap(blocks(sizes))
+    held = kept_heap(blocks(sizes), [])
     assert sum(sizes) <= held <= sum(sizes) + len(sizes) * (ALIGNED + 2 * UNIT)
 
 
 def test_a_block_takes_the_place_of_a_larger_one_that_was_freed():
     events = [(1, 10_000), (2, 50), (1, 0), (3, 9_000)]
-    assert kept_heap(events) == kept_heap(events[:2])
+    assert kept_heap(events, []) == kept_heap(events[:2], [])
 
 
 def test_what_lies_behind_everything_is_given_back():
@@ -61,4 +61,9 @@ def test_a_kept_heap_becomes_larger_than_what_is_ever_alive():
             gone = draw.choice(list(sizes))
             alive -= sizes.pop(gone)
             events.append((gone, 0))
-    assert most < kept_heap(events) < 5 * most
+    assert most < kept_heap(events, []) < 5 * most
+
+
+def test_a_step_that_is_made_again_replaces_what_it_left():
+    step = [(1, 0), (2, 5_000), (1, 70_000), (2, 0)]
+    assert kept_heap([(1, 70_000)], step) < 3 * 80_000

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from convsmith.errors import DeviceError
@@ -84,3 +85,16 @@ def test_every_device_is_found_and_a_wrong_name_names_the_nearest():
     assert find_device("Tesla T4") is DEVICES["t4"]
     with pytest.raises(DeviceError, match="did you mean `rtx-4090`"):
         find_device("rtx-4900")
+
+
+@pytest.mark.parametrize("groups", [1, 2, 8])
+@pytest.mark.parametrize("layer", [nn.Conv2d, nn.ConvTranspose2d])
+def test_a_backward_pass_takes_twice_the_forward_pass_whatever_the_groups(layer, groups):
+    net = nn.Sequential(nn.Conv2d(3, 8, 1), layer(8, 16, 3, groups=groups))
+    head = nn.Sequential(net, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 4))
+    made = trace(head, lambda m: torch.optim.SGD(m.parameters(), lr=0.1), (3, 9, 9), 2)
+    flops = dict.fromkeys(("forward", "backward"), 0)
+    for each in made.step:
+        if each.owner == "0.1":
+            flops[each.phase] += each.flops
+    assert flops["backward"] == 2 * flops["forward"] > 0

@@ -4,16 +4,18 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
-from statistics import fmean
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean, median
 
 import torch
 
 from convsmith.errors import DeviceError
 from convsmith.planning.calibration import measure_rates, read_machine, write_machine
+from convsmith.planning.estimate import seconds_of
 from convsmith.planning.machine import Machine
 from convsmith.planning.synthetic import NETWORKS
-from convsmith.planning.trace import trace
+from convsmith.planning.trace import Trace, trace
 from convsmith.processor import cpu_name
 from convsmith.training.device import bf16_supported
 from convsmith.training.memory import keep_freed_memory
@@ -29,9 +31,9 @@ import torch
 from convsmith.training.memory import peak_bytes, used_bytes
 cpu = torch.device("cpu")
 before = used_bytes(cpu)
-from convsmith.api.calibrate import try_training
-try_training(*sys.argv[1:])
-print(peak_bytes(cpu) - before)
+from convsmith.api.calibrate import short_training
+seconds = short_training(*sys.argv[1:])
+print(json.dumps({"grown": peak_bytes(cpu) - before, "seconds": seconds}))
 """
 
 
@@ -46,79 +48,108 @@ def this_machine(say: Say) -> Machine:
     say("measuring this machine, once: how fast it is")
     keep_freed_memory()
     with torch.random.fork_rng(devices=[]):
-        rates, bandwidth, overhead = measure_rates(precisions)
-    runtime, growth = measure_growth(precisions, say)
+        rates, streams, starts = measure_rates(precisions)
     best = max(precisions, key=lambda each: rates[f"conv/{each}"][-1][1])
     machine = Machine(
         name=cpu_name(),
         memory=None,
         precision=best,
-        bandwidth=bandwidth,
-        overhead=overhead,
+        streams=streams,
+        starts=starts,
         rates=rates,
-        runtime=runtime,
-        growth=growth,
         basis="measured on this machine",
     )
+    machine = corrected(machine, *try_trainings(precisions, say))
     write_machine(key, machine)
     return machine
 
 
-def measure_growth(precisions: tuple[str, ...], say: Say) -> tuple[float, float]:
-    """Return the bytes of a process besides its tensors, and how its heap grows with them.
+@dataclass(frozen=True)
+class Trial:
+    """A short training: what is known of its step, the process's growth, and a step's seconds."""
 
-    Short trainings of small networks are made in processes of their own. What the smallest takes is
-    nearly all besides its tensors; what the others take more is compared with their traces' heaps.
-    """
-    say("measuring this machine, once: memory besides tensors")
-    least, data = traced_heap("tiny", "fp32", BATCH), 3 * BATCH * 3 * 32 * 32
-    runtime = measured_peak("tiny", "fp32") - least - data
-    ratios = []
+    precision: str
+    made: Trace
+    grown: int
+    seconds: float
+
+
+def try_trainings(precisions: tuple[str, ...], say: Say) -> tuple[Trial, list[Trial]]:
+    """Train small networks, each in a process of its own; the first takes next to nothing."""
+    say("measuring this machine, once: a training that takes next to nothing")
+    least = try_training("tiny", "fp32")
+    trials = []
     for name in ("plain", "residual", "inverted"):
         for precision in precisions:
-            say(f"measuring this machine, once: memory of the {name} network in {precision}")
-            peak = measured_peak(name, precision)
-            ratios.append((peak - runtime - data) / traced_heap(name, precision, BATCH))
-    return float(runtime), fmean(ratios)
+            say(f"measuring this machine, once: a {name} network in {precision}")
+            trials.append(try_training(name, precision))
+    return least, trials
 
 
-def traced_heap(name: str, precision: str, batch: int) -> int:
-    """Return what a heap comes to hold for the tensors of such a training."""
-    return trace(
+def corrected(machine: Machine, least: Trial, trials: Sequence[Trial]) -> Machine:
+    """Return the machine as whole trainings show it.
+
+    What the smallest training takes is nearly all besides its tensors; what the others take more is
+    compared with their traces' heaps. What a step takes longer than the roofline of its
+    operations says is put down to those that are not bound by arithmetic: measured one by one,
+    they find their data in a cache more often than they do in a step.
+    """
+    data = 3 * BATCH * 3 * 32 * 32
+    runtime = float(least.grown - least.made.heap - data)
+    growth = fmean((each.grown - runtime - data) / each.made.heap for each in trials)
+    machine = replace(machine, runtime=runtime, growth=growth)
+    for precision in dict.fromkeys(each.precision for each in trials):
+        factors = [factor(each, machine) for each in trials if each.precision == precision]
+        slowness = {**machine.slowness, precision: max(1.0, fmean(factors))}
+        machine = replace(machine, slowness=slowness)
+    return machine
+
+
+def factor(trial: Trial, machine: Machine) -> float:
+    """Return how many times longer what arithmetic does not bound took than foreseen."""
+    bound, all_of_it = (
+        seconds_of(
+            trial.made, replace(machine, slowness={**machine.slowness, trial.precision: slow})
+        ).step
+        for slow in (0.0, 1.0)
+    )
+    return (trial.seconds - bound) / (all_of_it - bound)
+
+
+def try_training(name: str, precision: str) -> Trial:
+    """Train one of the networks for some steps, in a process of its own."""
+    made = trace(
         NETWORKS[name](),
         lambda copied: torch.optim.SGD(copied.parameters(), momentum=0.9),
         (3, 32, 32),
-        batch,
+        BATCH,
         precision=precision,
         memory_format=torch.channels_last,
-    ).heap
-
-
-def measured_peak(name: str, precision: str) -> int:
-    """Return what a training takes beyond ``import torch``, in a process of its own."""
+    )
     with tempfile.TemporaryDirectory() as place:
         command = [sys.executable, "-c", TRIAL, name, precision, place]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.splitlines() or ["it says nothing"])[-1]
         raise DeviceError(f"this machine cannot be measured, a short training failed: {last}")
-    return int(json.loads(done.stdout))
+    return Trial(precision, made, **json.loads(done.stdout))
 
 
-def try_training(name: str, precision: str, place: str) -> None:
-    """Train one of the networks for four steps, as any training is made."""
+def short_training(name: str, precision: str, place: str) -> float:
+    """Train one of the networks as any training is made; return the seconds of a step."""
     from convsmith.api.train import train
     from convsmith.data import own_source
 
     labels = torch.arange(2 * BATCH) % 10
     pixels = torch.randint(0, 256, (2 * BATCH, 3, 32, 32), dtype=torch.uint8)
-    train(
+    run = train(
         {
             "data": {"source": "own", "validation": 0, "augment": "none"},
             "model": "mlp",
             "optimizer": "momentum",
             "train": {
-                "epochs": 2,
+                "epochs": 4,
+                "log_every": 1,
                 "batch_size": BATCH,
                 "precision": precision,
                 "memory_format": "channels_last",
@@ -130,3 +161,5 @@ def try_training(name: str, precision: str, place: str) -> None:
         runs=place,
         progress="none",
     )
+    speeds = [each["images_per_second"] for each in run.metrics if each["event"] == "step"]
+    return float(BATCH / median(speeds[3:]))

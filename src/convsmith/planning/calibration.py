@@ -2,38 +2,67 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import geometric_mean, median
+from statistics import fmean, geometric_mean, median
 
 import torch
-from torch import nn
 from torch.nn import functional
 
 from convsmith.cache import cache_folder, read_cache, write_cache
 from convsmith.planning.machine import Machine
-from convsmith.planning.trace import trace
 
 __all__ = ["Rates", "measure_rates", "read_machine", "write_machine"]
 
 Rates = dict[str, tuple[tuple[int, float], ...]]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-# kind: (in channels, out channels, kernel, side, images, depthwise) at each width that is measured
-SHAPES = {
-    "stem": ((3, 64, 3, 32, 32, False),),
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A convolution that is measured, on square images of ``side`` pixels."""
+
+    inner: int
+    outer: int
+    kernel: int
+    side: int
+    images: int
+    stride: int = 1
+    groups: int = 1
+
+    @property
+    def width(self) -> int:
+        """Return the width by which its rate is known; see :func:`convsmith.planning.tape`."""
+        one_sided = self.inner < 8 or self.groups == self.inner
+        return self.outer if one_sided else min(self.inner, self.outer) // self.groups
+
+
+SHAPES = {  # kind: at each width that is measured
+    "stem": (Shape(3, 64, 3, 32, 32),),
     "conv": (
-        (16, 16, 3, 32, 32, False),
-        (64, 64, 3, 32, 16, False),
-        (128, 128, 3, 16, 32, False),
-        (256, 256, 3, 8, 32, False),
+        Shape(16, 16, 3, 32, 32),
+        Shape(64, 64, 3, 32, 16),
+        Shape(128, 128, 3, 16, 32),
+        Shape(256, 256, 3, 8, 32),
     ),
-    "pointwise": ((64, 64, 1, 32, 32, False), (256, 256, 1, 8, 128, False)),
-    "depthwise": ((64, 64, 3, 32, 32, True), (256, 256, 3, 8, 128, True)),
+    "pointwise": (
+        Shape(24, 24, 1, 32, 32),
+        Shape(64, 64, 1, 32, 32),
+        Shape(256, 256, 1, 8, 128),
+    ),
+    "grouped": (Shape(64, 64, 3, 16, 32, groups=8), Shape(128, 128, 3, 16, 32, groups=4)),
+    "depthwise": (Shape(64, 64, 3, 32, 32, groups=64), Shape(256, 256, 3, 8, 128, groups=256)),
+    "depthwise_strided": (Shape(64, 64, 3, 16, 32, 2, 64), Shape(256, 256, 3, 8, 32, 2, 256)),
+    "depthwise_large": (Shape(40, 40, 7, 16, 32, 1, 40), Shape(160, 160, 7, 8, 32, 1, 160)),
 }
+SMALL, LARGE = (8, 64, 16, 16), (32, 64, 32, 32)  # images for what is bound by memory
 REPEATS = 5
 
 
-def measure_rates(precisions: tuple[str, ...]) -> tuple[Rates, float, float]:
-    """Return FLOP/s by kind and precision, bytes a second, and seconds an operation.
+def measure_rates(
+    precisions: tuple[str, ...],
+) -> tuple[Rates, dict[str, float], dict[str, float]]:
+    """Return FLOP/s by kind and precision, bytes a second by kind, and seconds before either.
 
     Convolutions have channels_last images, as training does.
     """
@@ -42,35 +71,35 @@ def measure_rates(precisions: tuple[str, ...]) -> tuple[Rates, float, float]:
         dtype = DTYPES[precision]
         for kind, shapes in SHAPES.items():
             for shape in shapes:
-                width = shape[1] if kind in ("stem", "depthwise") else min(shape[0], shape[1])
-                ahead, back = convolution(shape, dtype)
-                rates.setdefault(f"{kind}/{precision}", []).append((width, ahead))
-                rates.setdefault(f"{kind}_backward/{precision}", []).append((width, back))
+                flops, ahead, back = convolution(shape, dtype)
+                rates.setdefault(f"{kind}/{precision}", []).append((shape.width, flops / ahead))
+                back_rate = shape.width, 2 * flops / back
+                rates.setdefault(f"{kind}_backward/{precision}", []).append(back_rate)
         rates[f"matrix/{precision}"] = [(64, matrix(64, dtype)), (512, matrix(512, dtype))]
-    return {key: tuple(sorted(points)) for key, points in rates.items()}, bandwidth(), overhead()
+    streams, starts = traffic()
+    _, starts["conv"], starts["conv_backward"] = convolution(Shape(16, 16, 3, 4, 1), torch.float32)
+    return {key: tuple(sorted(points)) for key, points in rates.items()}, streams, starts
 
 
-def convolution(
-    shape: tuple[int, int, int, int, int, bool], dtype: torch.dtype
-) -> tuple[float, float]:
-    """Return the FLOP/s of a convolution forward, and backward to both filters and images."""
-    inner, outer, kernel, side, images, depthwise = shape
-    groups = inner if depthwise else 1
-    layout = torch.channels_last
-    x = torch.randn(images, inner, side, side).to(dtype).contiguous(memory_format=layout)
-    w = torch.randn(outer, inner // groups, kernel, kernel).to(dtype)
+def convolution(shape: Shape, dtype: torch.dtype) -> tuple[int, float, float]:
+    """Return the FLOPs of a convolution, and its seconds forward, and backward to both sides."""
+    layout, side = torch.channels_last, shape.side
+    x = torch.randn(shape.images, shape.inner, side, side).to(dtype)
+    x = x.contiguous(memory_format=layout)
+    w = torch.randn(shape.outer, shape.inner // shape.groups, shape.kernel, shape.kernel).to(dtype)
     w = w.contiguous(memory_format=layout)
-    pad = kernel // 2
-    y = functional.conv2d(x, w, padding=pad, groups=groups)
-    flops = 2 * y.numel() * w[0].numel()
+    pad, stride, groups = shape.kernel // 2, shape.stride, shape.groups
+
+    def ahead() -> torch.Tensor:
+        return functional.conv2d(x, w, stride=stride, padding=pad, groups=groups)
+
+    y = ahead()
 
     def back() -> object:
-        return torch.ops.aten.convolution_backward(
-            y, x, w, None, [1, 1], [pad, pad], [1, 1], False, [0, 0], groups, [True, True, False]
-        )
+        places = ([stride] * 2, [pad] * 2, [1, 1], False, [0, 0], groups, [True, True, False])
+        return torch.ops.aten.convolution_backward(y, x, w, None, *places)
 
-    ahead = seconds(lambda: functional.conv2d(x, w, padding=pad, groups=groups))
-    return flops / ahead, 2 * flops / seconds(back)
+    return 2 * y.numel() * w[0].numel(), seconds(ahead), seconds(back)
 
 
 def matrix(width: int, dtype: torch.dtype) -> float:
@@ -79,32 +108,40 @@ def matrix(width: int, dtype: torch.dtype) -> float:
     return 2 * 512 * 512 * width / seconds(lambda: a @ b)
 
 
-def bandwidth() -> float:
-    """Return the bytes a second of what is bound by memory: a mean over usual operations."""
-    x = torch.randn(32, 64, 32, 32).contiguous(memory_format=torch.channels_last)
-    mean, ones = torch.zeros(64), torch.ones(64)
-    works: tuple[tuple[int, Callable[[], object]], ...] = (
-        (2, lambda: torch.relu(x)),
-        (3, lambda: x + x),
-        (2, lambda: functional.batch_norm(x, mean, ones, ones, mean, training=True)),
-        (2, lambda: functional.max_pool2d(x, 2)),
-    )
-    return geometric_mean(passes * x.nbytes / seconds(work) for passes, work in works)
+def traffic() -> tuple[dict[str, float], dict[str, float]]:
+    """Return the bytes a second of what is bound by memory, by kind, and the seconds before.
+
+    A line through the times for a small and a large batch of images.
+    """
+    small, large = works(SMALL), works(LARGE)
+    found: dict[str, list[tuple[float, float]]] = {}
+    for (kind, few, short), (_, many, long) in zip(small, large, strict=True):
+        low, high = seconds(short), seconds(long)
+        rate = (many - few) / max(high - low, 1e-9)
+        found.setdefault(kind, []).append((rate, max(0.0, low - few / rate)))
+    streams = {kind: geometric_mean(rate for rate, _ in each) for kind, each in found.items()}
+    return streams, {kind: fmean(start for _, start in each) for kind, each in found.items()}
 
 
-def overhead() -> float:
-    """Return the seconds that an operation of a training step takes however small it is."""
-    net = nn.Sequential(*(nn.Linear(4, 4) for _ in range(40)))
-    x = torch.randn(2, 4)
+def works(shape: tuple[int, int, int, int]) -> list[tuple[str, int, Callable[[], object]]]:
+    """Return usual operations with their kinds and the bytes that they move."""
+    x = torch.randn(shape).contiguous(memory_format=torch.channels_last)
+    mean, ones = torch.zeros(shape[1]), torch.ones(shape[1])
+    size, aten = x.nbytes, torch.ops.aten
 
-    def step() -> None:
-        net(x).sum().backward()
+    def norm_backward() -> object:
+        wanted = [True, True, True]
+        return aten.native_batch_norm_backward(
+            x, x, ones, mean, ones, mean, ones, True, 1e-5, wanted
+        )
 
-    counted = trace(
-        nn.Sequential(net, nn.Flatten()), lambda m: torch.optim.SGD(m.parameters()), (1, 1, 4), 2
-    )
-    operations = sum(each.phase in ("forward", "backward") for each in counted.step)
-    return seconds(step) / operations
+    return [
+        ("memory", 2 * size, lambda: torch.relu(x)),
+        ("memory", 3 * size, lambda: x + x),
+        ("memory", 3 * size, lambda: aten.threshold_backward(x, x, 0)),
+        ("norm", 2 * size, lambda: functional.batch_norm(x, mean, ones, ones, mean, True)),
+        ("norm_backward", 3 * size, norm_backward),
+    ]
 
 
 def seconds(work: Callable[[], object]) -> float:

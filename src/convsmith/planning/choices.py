@@ -72,7 +72,7 @@ def choices(steps: Steps, machine: Machine, accumulate: int, room: int | None) -
     """Return the ways, the fastest first; ``accumulate`` is the least number of micro-batches.
 
     Smaller micro-batches are not traced: what grows with them is divided, and each costs its
-    operations' overhead once more.
+    operations' starting once more.
     """
     found = []
     for precision in dict.fromkeys(("fp32", machine.precision)):
@@ -82,12 +82,13 @@ def choices(steps: Steps, machine: Machine, accumulate: int, room: int | None) -
             total = steps.memory(made, machine).training
             grown = held_bytes(made, machine, held=steps.held)
             moving = grown * max(0.0, 1 - (made.weights + made.optimizer) / made.training_peak)
+            starting = sum(machine.start(each.kind) for each in made.step)
             for split in SPLITS:
                 count = accumulate * split
                 if steps.batch % count:
                     continue
                 needed = int(total - moving * (1 - 1 / split))
-                again = (split - 1) * accumulate * len(made.step) * machine.overhead
+                again = (split - 1) * accumulate * starting
                 words = "all" if recompute else "none"
                 fits = room is None or needed <= room
                 micro = steps.batch // count

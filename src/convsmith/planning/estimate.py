@@ -9,7 +9,14 @@ from convsmith.planning.machine import Machine
 from convsmith.planning.tape import Operation
 from convsmith.planning.trace import Trace
 
-__all__ = ["Memory", "Seconds", "by_owner", "held_bytes", "memory_of", "seconds_of"]
+__all__ = [
+    "Memory",
+    "Seconds",
+    "by_owner",
+    "held_bytes",
+    "memory_of",
+    "seconds_of",
+]
 
 PRECISION = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
@@ -47,8 +54,8 @@ class Seconds:
 def seconds_of(trace: Trace, machine: Machine, accumulate: int = 1) -> Seconds:
     """Return the time of a step of ``accumulate`` micro-batches by the roofline of its operations.
 
-    An operation takes as long as its arithmetic or its memory traffic, whichever is longer, and an
-    overhead (Williams et al., "Roofline", 2009).
+    An operation takes as long as its arithmetic or its memory traffic, whichever is longer, and
+    some time to start (Williams et al., "Roofline", 2009).
     """
     total = bound = 0.0
     for operation in trace.step:
@@ -72,12 +79,13 @@ def by_owner(operations: Iterable[Operation], machine: Machine) -> dict[str, tup
 
 def time_of(operation: Operation, machine: Machine) -> tuple[float, bool]:
     """Return an operation's seconds and whether its arithmetic takes longer than its traffic."""
-    traffic = operation.moved_bytes / machine.bandwidth
+    precision = PRECISION.get(operation.dtype, "fp32")
+    slow = machine.slowness.get(precision, 1.0)
+    traffic = slow * operation.moved_bytes / machine.stream(operation.kind)
     arithmetic = 0.0
     if operation.flops:
-        precision = PRECISION.get(operation.dtype, "fp32")
         arithmetic = operation.flops / machine.rate(operation.kind, precision, operation.width)
-    return max(traffic, arithmetic) + machine.overhead, arithmetic > traffic
+    return max(traffic, arithmetic) + slow * machine.start(operation.kind), arithmetic > traffic
 
 
 def held_bytes(trace: Trace, machine: Machine, *, held: bool) -> int:

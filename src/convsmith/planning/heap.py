@@ -11,6 +11,7 @@ ALIGNED = 96  # bytes that are asked for besides, so that a tensor can begin at 
 LEAD = 48  # of these, what lies before the tensor
 STUCK = 7  # one lead in so many is taken by something small and separates its neighbours
 ROUNDS = 5
+STEPS = 3
 
 
 class Heap:
@@ -34,7 +35,8 @@ class Heap:
         self._ends: dict[int, int] = {}  # address behind a free piece -> its size
 
     def take(self, key: int, size: int) -> None:
-        """Take a block of so many bytes."""
+        """Take a block of so many bytes; one of that name that is still taken is freed before."""
+        self.free(key)
         size = -(-size // UNIT) * UNIT + UNIT
         place = bisect_left(self._pieces, (size + ALIGNED, 0))
         if place < len(self._pieces):
@@ -75,14 +77,16 @@ class Heap:
         del self._begins[address], self._ends[address + size]
 
 
-def kept_heap(events: Sequence[tuple[int, int]]) -> int:
+def kept_heap(before: Sequence[tuple[int, int]], step: Sequence[tuple[int, int]]) -> int:
     """Return the most bytes that a heap holds, free pieces between its blocks included.
 
     It is a mean over which of the leads are taken by something else.
 
     Args:
-        events: ``(key, bytes)`` for a block that is taken, ``(key, 0)`` for the same when freed.
+        before: ``(key, bytes)`` for a block that is taken, ``(key, 0)`` for the same when freed.
+        step: what comes then, several times over.
     """
+    events = [*before, *(STEPS * list(step))]
     found = []
     for phase in range(ROUNDS):
         heap = Heap(phase)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from convsmith.planning.devices import Device
 
@@ -13,7 +13,13 @@ __all__ = ["Machine", "published"]
 # Tensor cores (fp32) convolutions come closer to the peak: 0.5 is usual.
 REACHED = {"fp32": 0.5, "fp16": 0.15, "bf16": 0.15}
 REACHED_BANDWIDTH = 0.75
-DEPTHWISE = 0.05  # of a dense convolution's rate: every value is used for few multiply-adds
+# Of a dense convolution's rate: where groups are small, every value is used for few multiply-adds.
+SHARES = {
+    **dict.fromkeys(("conv", "pointwise", "stem", "matrix"), 1.0),
+    "grouped": 0.3,
+    **dict.fromkeys(("depthwise", "depthwise_strided", "depthwise_large"), 0.05),
+}
+CONVOLUTIONS = SHARES.keys() - {"matrix"}
 LAUNCH = 8e-6  # seconds that a GPU needs for an operation however small
 
 
@@ -21,21 +27,34 @@ LAUNCH = 8e-6  # seconds that a GPU needs for an operation however small
 class Machine:
     """What a plan needs to know of a device.
 
-    ``rates`` are FLOP/s by ``kind/precision`` at some widths, lowest first; ``bandwidth`` bytes a
-    second; ``overhead`` seconds an operation. ``runtime`` are the bytes that a process takes
-    besides its tensors, ``growth`` how many times a trace's heap it comes to hold; None where
-    nothing freed is kept.
+    ``rates`` are FLOP/s by ``kind/precision`` at some widths, lowest first; ``streams`` bytes a
+    second by kind, ``starts`` the seconds before an operation of a kind does anything: what is not
+    named there is as ``memory``, and all convolutions start as ``conv``. Streams
+    and starts take ``slowness`` times as long, by precision. ``runtime`` are the bytes
+    that a process takes besides its tensors, ``growth`` how many times a trace's heap it comes to
+    hold; None where nothing freed is kept.
     """
 
     name: str
     memory: int | None
     precision: str
-    bandwidth: float
-    overhead: float
     rates: Mapping[str, tuple[tuple[int, float], ...]]
+    streams: Mapping[str, float]
+    starts: Mapping[str, float]
+    slowness: Mapping[str, float] = field(default_factory=dict)
     runtime: float = 0.0
     growth: float | None = None
     basis: str = ""
+
+    def start(self, kind: str) -> float:
+        """Return the seconds before an operation of a kind does anything."""
+        if kind.removesuffix("_backward") in CONVOLUTIONS:
+            kind = "conv_backward" if kind.endswith("_backward") else "conv"
+        return self.starts.get(kind, self.starts["memory"])
+
+    def stream(self, kind: str) -> float:
+        """Return the bytes a second of a kind of operation."""
+        return self.streams.get(kind, self.streams["memory"])
 
     def rate(self, kind: str, precision: str, width: int) -> float:
         """Return the FLOP/s of a kind of operation, between those of the widths that are known."""
@@ -55,21 +74,19 @@ class Machine:
 
 def published(device: Device) -> Machine:
     """Return a machine of a device's published figures, times what training reaches of them."""
-    dense = ("conv", "conv_backward", "pointwise", "pointwise_backward", "matrix")
-    kinds = (*dense, "stem", "stem_backward", "depthwise", "depthwise_backward")
     rates = {}
     for precision, peak in device.flops.items():
-        for kind in kinds:
-            share = DEPTHWISE if kind.startswith("depthwise") else 1.0
-            rates[f"{kind}/{precision}"] = ((1, peak * REACHED[precision] * share),)
+        for kind, share in SHARES.items():
+            points = ((1, peak * REACHED[precision] * share),)
+            rates[f"{kind}/{precision}"] = rates[f"{kind}_backward/{precision}"] = points
     best = device.fastest
     return Machine(
         name=device.name,
         memory=device.memory,
         precision=best,
-        bandwidth=device.bandwidth * REACHED_BANDWIDTH,
-        overhead=LAUNCH,
         rates=rates,
+        streams={"memory": device.bandwidth * REACHED_BANDWIDTH},
+        starts={"memory": LAUNCH},
         basis=f"published peaks, of which training reaches {REACHED['fp32']:.0%} in fp32 and "
         f"{REACHED['fp16']:.0%} on Tensor cores, and {REACHED_BANDWIDTH:.0%} of the bandwidth; "
         "cuDNN's workspace comes on top",

@@ -1,14 +1,13 @@
 """What PyTorch does and holds while code runs, without doing it: recorded on fake tensors."""
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import flop_registry
 
 __all__ = ["Operation", "Tape"]
@@ -63,15 +62,14 @@ class Tape(TorchDispatchMode):
     ) -> Any:
         """Run one operation and record it."""
         result = func(*args, **(kwargs or {}))
-        inputs = [each for each in tree_iter((args, kwargs)) if isinstance(each, Tensor)]
-        outputs = [each for each in tree_iter(result) if isinstance(each, Tensor)]
+        inputs = [*tensors_in(args), *tensors_in((kwargs or {}).values())]
+        outputs = [*tensors_in((result,))]
         for tensor in outputs:
             self._see(tensor)
         held = {each.untyped_storage()._cdata for each in inputs}
         fresh = [each for each in outputs if each.untyped_storage()._cdata not in held]
         if not fresh and not func._schema.is_mutable:  # a view
             return result
-        counted = flop_registry.get(func._overloadpacket)
         kind, width = kind_of(func._overloadpacket.__name__, args)
         self.operations.append(
             Operation(
@@ -80,7 +78,7 @@ class Tape(TorchDispatchMode):
                 phase=self.phase,
                 kind=kind,
                 width=width,
-                flops=counted(*args, **(kwargs or {}), out_val=result) if counted else 0,
+                flops=flops_of(func._overloadpacket, args, kwargs or {}, result),
                 moved_bytes=sum(each.nbytes for each in (*inputs, *outputs)),
                 dtype=(inputs or outputs)[0].dtype if inputs or outputs else torch.float32,
             )
@@ -103,23 +101,52 @@ class Tape(TorchDispatchMode):
         self.events.append((key, 0))
 
 
+def tensors_in(values: Iterable[object]) -> Iterator[Tensor]:
+    """Yield the tensors among an operation's arguments or results, those in lists too."""
+    for each in values:
+        if isinstance(each, Tensor):
+            yield each
+        elif isinstance(each, list | tuple):
+            yield from tensors_in(each)
+
+
+def flops_of(operator: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: object) -> int:
+    """Return the floating-point operations of a convolution or matrix product, 0 for all else.
+
+    PyTorch's own count takes the backward pass of a grouped convolution for that of a full one.
+    """
+    if operator is torch.ops.aten.convolution_backward:
+        gradient, images, weight, transposed, wanted = *args[:3], args[7], args[10]
+        places = images if transposed else gradient
+        return int(2 * places.numel() * weight[0].numel() * sum(wanted[:2]))
+    counted = flop_registry.get(operator)
+    return int(counted(*args, **kwargs, out_val=result)) if counted else 0
+
+
 def kind_of(name: str, args: Sequence[Any]) -> tuple[str, int]:
     """Return the kind of an operation, by which its rate is known, and its width.
 
-    ``conv`` (3x3 and larger), ``pointwise`` (1x1), ``depthwise`` and ``stem`` (of few channels),
-    each with ``_backward``; ``matrix``; ``memory`` for all else.
+    ``conv`` (3x3 and larger), ``pointwise`` (1x1), ``grouped``, ``depthwise`` (also ``_strided``
+    and, beyond 3x3, ``_large``: their kernels differ most) and ``stem`` (of few channels), each
+    with ``_backward``; ``matrix``; ``norm`` and ``norm_backward``; ``memory`` for all else.
     """
     if name in ("mm", "addmm", "bmm", "baddbmm"):
         left = next(each for each in reversed(args) if isinstance(each, Tensor))
         return "matrix", min(left.shape)
     if name not in ("convolution", "convolution_backward"):
-        return "memory", 0
+        norm = "norm" in name
+        return ("norm_backward" if name.endswith("backward") else "norm") if norm else "memory", 0
     backward = name == "convolution_backward"
     weight, groups = (args[2], args[9]) if backward else (args[1], args[8])
     end = "_backward" if backward else ""
     width = min(weight.shape[0] // groups, weight.shape[1])
+    kernel = weight.shape[2:].numel()
     if groups > 1 and weight.shape[1] == 1:
-        return f"depthwise{end}", weight.shape[0]
+        strides = args[4] if backward else args[3]
+        how = "_large" if kernel > 9 else "_strided" if max(strides) > 1 else ""
+        return f"depthwise{how}{end}", weight.shape[0]
     if groups == 1 and weight.shape[1] < 8:
         return f"stem{end}", weight.shape[0]
-    return f"pointwise{end}" if weight.shape[2:].numel() == 1 else f"conv{end}", width
+    if groups > 1:
+        return f"grouped{end}", width
+    return f"pointwise{end}" if kernel == 1 else f"conv{end}", width

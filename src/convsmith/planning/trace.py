@@ -116,11 +116,12 @@ def trace(
         images = torch.empty(micro_batch, *image).contiguous(memory_format=memory_format)
         labels = torch.zeros(micro_batch, dtype=torch.int64)
         layers = () if only_step else describe(model, images, precision, owners, tape)
-        for _ in range(2):  # in the second one the optimizer has its state
-            tape.rewind()
-            make_step(model, optimizer, (images, labels), precision, recompute, owners, tape)
+        give_state(model, optimizer)
+        tape.rewind()
+        begun = len(tape.events)
+        make_step(model, optimizer, (images, labels), precision, recompute, owners, tape)
         step, training_peak = tuple(tape.operations), tape.peak
-        heap = max(training_peak, kept_heap(tape.events))
+        heap = max(training_peak, kept_heap(tape.events[:begun], tape.events[begun:]))
         gradients = sum(p.grad.nbytes for p in model.parameters() if p.grad is not None)
         state = [v for values in optimizer.state.values() for v in values.values()]
         held = sum(each.nbytes for each in state if isinstance(each, Tensor))
@@ -158,6 +159,14 @@ def without_bytes(model: nn.Module, memory_format: torch.memory_format) -> nn.Mo
             fake = nn.Parameter(fake, requires_grad=tensor.requires_grad)
         made[id(tensor)] = fake
     return copy.deepcopy(model, made)
+
+
+def give_state(model: nn.Module, optimizer: Optimizer) -> None:
+    """Let the optimizer make its state, as it does in the first step."""
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.grad = torch.empty_like(parameter)
+    optimizer.step()
 
 
 def forward(precision: str) -> AbstractContextManager[object]:
