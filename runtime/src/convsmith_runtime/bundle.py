@@ -114,7 +114,7 @@ def require_small_directory(file: IO[bytes]) -> None:
     end = tail[-22:]
     if len(end) < 22 or end[:4] != END or end[20:] != b"\0\0":
         raise BundleError("is no bundle, or cut off")
-    here, total, directory = struct.unpack("<10xHHI", end[:16])[-3:]
+    here, total, directory = struct.unpack("<8xHHI", end[:16])
     if tail[:4] == END_ZIP64 or here != total or total > MOST_MEMBERS:
         raise BundleError(f"holds too many files; a bundle has at most {MOST_MEMBERS}")
     if directory > MOST_DIRECTORY:
