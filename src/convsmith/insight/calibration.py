@@ -143,14 +143,16 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float | None:
         None if the best lies outside of 0.05 to 20: as where every image is right, the loss of
         which only falls.
     """
-    values = logits.double()
-    values = values - values.amax(1, keepdim=True)
-    own = values.gather(1, labels[:, None])[:, 0]
+    values = logits.double().T.contiguous()  # sums over classes are then sums of long rows
+    values -= values.amax(0)
+    own = values.gather(0, labels[None])[0]
 
     def slopes(inverse: float) -> tuple[float, float]:
-        shares = (values * inverse).softmax(1)
-        mean = (shares * values).sum(1)
-        spread = (shares * values.square()).sum(1) - mean.square()
+        shares = (values * inverse).exp_()
+        shares /= shares.sum(0)
+        shares *= values
+        mean = shares.sum(0)
+        spread = (shares * values).sum(0) - mean.square()
         return float((mean - own).mean()), float(spread.mean())
 
     low, high = 1 / HOTTEST, 1 / COLDEST
