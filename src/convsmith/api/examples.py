@@ -15,7 +15,7 @@ from convsmith.recipe.build import Parts
 from convsmith.runs.folder import RunFolder, to_json, write_atomically
 from convsmith.training.evaluate import Evaluation
 
-__all__ = ["depictable", "picture", "write_examples", "write_mistakes"]
+__all__ = ["depictable", "example_side", "picture", "write_examples", "write_mistakes"]
 
 MISTAKES = 24
 PAIRS = 10
