@@ -98,6 +98,7 @@ def print_label_errors(found: "LabelReport") -> None:
         ]
         for each in found.errors[:LISTED]
     ]
-    print(table(rows))
+    if rows:
+        print(table(rows))
     if len(found.errors) > LISTED:
         print(f"  and {len(found.errors) - LISTED:,} more in label_errors.json")
