@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from convsmith.reporting.charts import Bar, bar_chart
 from convsmith.reporting.gallery import ClassExamples, Examples, PairExamples, read_examples
-from convsmith.reporting.heat_map import LABELLED, MOST_CLASSES, heat_map
+from convsmith.reporting.heat_map import AS_GIVEN, LABELLED, MOST_CLASSES, heat_map
 from convsmith.reporting.numbers import percent
 from convsmith.reporting.scores import ClassScore, Scores, Total, read_scores, totals
 from convsmith.reporting.sections import (
@@ -21,6 +21,7 @@ from convsmith.runs.folder import RunFolder
 
 __all__ = ["ClassEntry", "Classes", "read_classes"]
 
+ALIKE = "alike together"
 OTHERS = 5  # classes that one is mixed up with, on each side
 
 
@@ -83,10 +84,10 @@ def picture(confusion: Confusion, rows: tuple[ClassRow, ...]) -> Markup | None:
     size = len(confusion.classes)
     if size > MOST_CLASSES:
         return None
-    orders = {"as in the data": tuple(range(size)), "weakest first": tuple(r.number for r in rows)}
+    orders = {AS_GIVEN: tuple(range(size)), "weakest first": tuple(row.number for row in rows)}
     if sorted(confusion.alike) == list(range(size)):
-        orders["alike together"] = confusion.alike
-    chosen = list(orders)[-1 if size > LABELLED and confusion.alike else 0]
+        orders[ALIKE] = confusion.alike
+    chosen = ALIKE if size > LABELLED and ALIKE in orders else AS_GIVEN
     return heat_map("confusion", confusion.classes, confusion.matrix, orders, chosen)
 
 

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from convsmith.reporting.charts import cut
 from convsmith.reporting.numbers import percent
 
-__all__ = ["LABELLED", "MOST_CLASSES", "heat_map"]
+__all__ = ["AS_GIVEN", "LABELLED", "MOST_CLASSES", "heat_map"]
 
 MOST_CLASSES = 200  # more are no longer seen
 LABELLED = 25  # with more, names are shown under the pointer only
