@@ -120,6 +120,74 @@ def write_mistakes(run, mistakes):
     (run.path / "mistakes.json").write_text(text)
 
 
+def add_measures(run, classes=("cat", "dog", "owl")):
+    """Write what is measured of classes and confidence, and what is measured when asked for."""
+
+    def interval(value):
+        return {"value": value, "low": value - 0.05, "high": min(1.0, value + 0.04)}
+
+    scores = {
+        "part": "test", "images": 30, "confidence": 0.95, "resamples": 1000,
+        "top_k": [0.9, 0.95, 1.0], "accuracy": interval(0.9), "mean_precision": interval(0.91),
+        "mean_recall": interval(0.92), "mean_f1": interval(0.93),
+        "classes": [
+            {"name": name, "precision": interval(0.71 + at / 10),
+             "recall": interval(0.8), "f1": interval(0.75)}
+            for at, name in enumerate(classes)
+        ],
+    }  # fmt: skip
+    write(run.classes, scores)
+    write(run.calibration, {
+        "part": "test", "images": 30, "temperature": 1.4321, "fitted_on": 40, "note": "",
+        "before": measured(0.0812, 0.4), "after": measured(0.0323, 0.3),
+    })  # fmt: skip
+    mistake = {"image": "figures/mistake-00.png", "label": classes[0], "guess": classes[1],
+               "probability": 0.77, "index": 3, "name": None}  # fmt: skip
+    write(run.examples, {
+        "part": "test",
+        "pairs": [{"label": classes[0], "guess": classes[1], "examples": [mistake] * 2}],
+        "classes": [
+            {"name": classes[0], "missed": [mistake], "taken": []},
+            {"name": classes[1], "missed": [], "taken": [mistake | {"image": None}]},
+        ],
+    })  # fmt: skip
+    kinds = {"noise": 0.0, "blur": 0.1, "brightness": 0.02, "jpeg": 0.05}
+    write(run.robustness, {
+        "part": "test", "images": 30, "top1": 0.9, "ece": 0.03, "mean_top1": 0.7654,
+        "corruptions": [
+            {"name": name, "setting": "deviation", "settings": [0.1, 0.2, 0.3, 0.4, 0.5],
+             "top1": [0.9 - loss * n for n in range(1, 6)],
+             "ece": [0.03 + loss * n / 2 for n in range(1, 6)]}
+            for name, loss in kinds.items()
+        ],
+    })  # fmt: skip
+    write(run.label_errors, {
+        "parts": [
+            {"part": "train", "images": 200, "found": 1, "agreeing": 0.985},
+            {"part": "validation", "images": 40, "found": 0, "agreeing": 0.91},
+        ],
+        "errors": [{"part": "train", "index": 12, "name": None, "label": classes[2],
+                    "suggested": classes[0], "label_probability": 0.02,
+                    "suggested_probability": 0.93, "image": "figures/mistake-00.png"}],
+    })  # fmt: skip
+
+
+def measured(ece, log_loss):
+    """How true some probabilities are, in two bins."""
+    bins = [
+        {"low": 0.6, "high": 2 / 3, "images": 10, "confidence": 0.64, "accuracy": 0.5,
+         "least": 0.3, "most": 0.9},
+        {"low": 14 / 15, "high": 1.0, "images": 20, "confidence": 0.97, "accuracy": 1.0,
+         "least": 0.9, "most": 1.0},
+    ]  # fmt: skip
+    return {"ece": ece, "ece_if_true": 0.0123, "log_loss": log_loss, "brier": 0.2,
+            "confidence": 0.86, "accuracy": 0.8333, "bins": bins}  # fmt: skip
+
+
+def write(path, content):
+    path.write_text(json.dumps(content))
+
+
 class Page(HTMLParser):
     """A page's tags, ids, addresses and words; ill-formed nesting is an error."""
 

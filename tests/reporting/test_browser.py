@@ -5,7 +5,7 @@ import os
 import shutil
 
 import pytest
-from tests.reporting.builders import RECIPE, add_extras, make_run, results
+from tests.reporting.builders import RECIPE, add_extras, add_measures, make_run, results
 
 from convsmith.reporting.comparison import write_comparison
 from convsmith.reporting.index import write_index
@@ -46,6 +46,9 @@ def site(tmp_path_factory):
     runs = tmp_path_factory.mktemp("site")
     first = make_run(runs, "first")
     add_extras(first, CLASSES, ((8, 2, 0), (1, 9, 0), (0, 0, 10)))
+    add_measures(first, CLASSES)
+    stored = json.loads(first.confusion.read_text())
+    first.confusion.write_text(json.dumps(stored | {"alike": [2, 1, 0]}))
     second = make_run(runs, "second", RECIPE.replace("epochs: 3", "epochs: 12"), epochs=12)
     second.results.write_text(json.dumps(results(second, 12, top1=0.9951)))
     third = make_run(runs, LONG, epochs=1, finished=False)
@@ -156,6 +159,96 @@ def test_the_matrix_shows_classes_and_images_under_the_pointer(visit):
     assert "images 2 (20.00%)" in words
 
 
+def cells(page):
+    """Where the counts of the matrix stand, by row."""
+    read = """texts => texts.map(each => [+each.getAttribute('y'), +each.getAttribute('x'),
+        each.textContent]).sort((a, b) => a[0] - b[0] || a[1] - b[1]).map(each => each[2])"""
+    return page.locator("#confusion text.count").evaluate_all(read)
+
+
+def test_the_matrix_is_sorted_and_read_in_its_new_order(visit):
+    page = visit("first/report.html")
+    assert cells(page) == ["8", "2", "1", "9", "10"]
+    before = page.locator("#confusion path.wrong").count()
+    page.get_by_role("button", name="alike together").click()
+    assert cells(page) == ["10", "9", "1", "2", "8"]
+    assert page.locator("#confusion path.wrong").count() == before
+    labels = page.locator("#confusion text.row").all_text_contents()
+    assert labels[1:] == ["dog", "<script>docum…"]
+    cell = page.locator("#confusion .count", has_text="2")
+    cell.scroll_into_view_if_needed()
+    box = cell.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    words = page.locator("#confusion .readout").inner_text()
+    assert f"true {CLASSES[0]}" in words
+    assert "predicted dog" in words
+    pressed = page.locator("#confusion button[aria-pressed=true]").all_inner_texts()
+    assert pressed == ["alike together", "true class"]
+    page.get_by_role("button", name="as in the data").press("Enter")
+    assert cells(page) == ["8", "2", "1", "9", "10"]
+
+
+def test_shares_are_of_either_side(visit):
+    page = visit("first/report.html")
+    assert page.locator("#confusion .worst").inner_text() == "20.00%"
+    page.get_by_role("button", name="predicted class").click()
+    assert page.locator("#confusion .worst").inner_text() == "18.18%"
+    assert page.locator("#confusion .side").inner_text() == "predicted class"
+    cell = page.locator("#confusion .count", has_text="2")
+    cell.scroll_into_view_if_needed()
+    box = cell.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    assert "images 2 (18.18%)" in page.locator("#confusion .readout").inner_text()
+
+
+def test_what_the_script_draws_is_what_was_drawn_before(visit):
+    page = visit("first/report.html")
+    read = "paths => paths.map(each => each.className.baseVal + each.getAttribute('fill-opacity'))"
+    shades = page.locator("#confusion path").evaluate_all(read)
+    counts = page.locator("#confusion .count").evaluate_all(
+        "texts => texts.map(each => each.className.baseVal)"
+    )
+    page.get_by_role("button", name="as in the data").click()
+    assert sorted(page.locator("#confusion path").evaluate_all(read)) == sorted(shades)
+    again = page.locator("#confusion .count").evaluate_all(
+        "texts => texts.map(each => each.className.baseVal)"
+    )
+    assert sorted(again) == sorted(counts)
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_a_class_is_opened_and_closed(visit, width):
+    page = visit("first/report.html", width)
+    panel = page.locator("#class-1")
+    assert panel.is_hidden()
+    page.locator("#classes").get_by_role("link", name="dog", exact=True).click()
+    assert panel.is_visible()
+    assert "Taken for it" in panel.inner_text()
+    assert page.locator("#class-0").is_hidden()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    panel.get_by_role("link", name="close").click()
+    assert panel.is_hidden()
+
+
+def test_the_table_of_classes_is_sorted_by_its_scores(visit):
+    page = visit("first/report.html")
+    region = page.get_by_role("region", name="Scores of each class")
+    region.get_by_role("button", name="precision").click()
+    names = region.locator("tbody th").all_inner_texts()
+    assert names == [LONG, "dog", CLASSES[0]]
+
+
+def test_the_reliability_of_a_bin_is_shown_under_the_pointer(visit):
+    page = visit("first/report.html")
+    chart = page.locator("#reliability svg.lines")
+    chart.scroll_into_view_if_needed()
+    box = chart.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.95, box["y"] + box["height"] / 2)
+    words = page.locator("#reliability .readout").inner_text()
+    assert "sure 97.00%" in words
+    assert "after the temperature right 100.00% of 20" in words
+
+
 @pytest.mark.parametrize("name", ["first/report.html", "comparison.html"])
 def test_what_is_shown_under_the_pointer_stays_on_a_phone_screen(visit, name):
     page = visit(name, 390)
@@ -207,7 +300,8 @@ def test_charts_have_names_and_images_have_words(visit):
     page = visit("first/report.html")
     assert page.get_by_role("img", name="Loss by epoch").count() == 1
     assert page.get_by_role("img", name="Confusion matrix of 3 classes").count() == 1
-    assert page.get_by_role("img", name="taken for dog").count() == 1
+    assert page.get_by_role("img", name="Reliability diagram").count() == 1
+    assert page.locator("#mistakes").get_by_role("img", name="taken for dog").count() == 1
 
 
 def test_a_page_prints_on_white_in_dark_mode_too(visit):

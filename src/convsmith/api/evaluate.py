@@ -9,8 +9,11 @@ from typing import Literal, get_args
 import torch
 from torch import nn
 
-from convsmith.api.load import read_weights
+from convsmith.api.label_errors import LabelReport, check_labels
+from convsmith.api.load import read_card, read_weights
+from convsmith.api.measuring import Measuring
 from convsmith.api.progress import ticking
+from convsmith.api.robustness import Robustness, measure_robustness, require_images
 from convsmith.api.run import Run, open_run, require_own_model
 from convsmith.data import find_root
 from convsmith.data.images import Source
@@ -26,9 +29,10 @@ from convsmith.recipe.build import (
 )
 from convsmith.recipe.build import split as split_source
 from convsmith.recipe.schema import Recipe
+from convsmith.reporting.report import write_report
+from convsmith.runs.model_card import ModelCard
 from convsmith.runs.results import Score
 from convsmith.training.device import resolve_device
-from convsmith.training.evaluate import evaluate as measure
 from convsmith.training.precision import make_precision
 from convsmith.training.snapshot import load_weights
 
@@ -39,12 +43,17 @@ Part = Literal["train", "validation", "test"]
 
 @dataclass(frozen=True)
 class Evaluated:
-    """How a run's weights do on one part of its data; ``per_class`` maps class to accuracy."""
+    """How a run's weights do on one part of its data; ``per_class`` maps class to accuracy.
+
+    ``robustness`` and ``label_errors`` are there if they were asked for.
+    """
 
     run: str
     split: str
     score: Score
     per_class: dict[str, float]
+    robustness: Robustness | None = None
+    label_errors: LabelReport | None = None
 
 
 def evaluate(
@@ -55,8 +64,12 @@ def evaluate(
     data: Source | None = None,
     runs: str | os.PathLike[str] | None = None,
     data_root: str | os.PathLike[str] | None = None,
+    robustness: bool = False,
+    label_errors: bool = False,
 ) -> Evaluated:
     """Evaluate a finished run as its training did: same precision, layout, batch and threads.
+
+    ``robustness`` and ``label_errors`` add what they find to the run's folder and page.
 
     Args:
         run: its folder, or its name in the runs folder.
@@ -65,16 +78,18 @@ def evaluate(
         data: the data, for a run that trained on data of your own.
         runs: the folder of runs.
         data_root: where data sets lie.
+        robustness: also measure the part made worse: noise, blur, brightness, JPEG.
+        label_errors: also look for wrong labels in the training and validation parts.
 
     Raises:
         RunError: there is no such finished run.
         ResumeError: the images have changed since.
-        UserError: the run kept no validation part, or there is no such part.
+        UserError: the run kept no validation part, there is no such part, or these are no images.
     """
     if split not in get_args(Part):
         raise UserError(f"split must be train, validation or test, not {split!r}")
     opened = open_run(run, runs)
-    recipe, weights = opened.recipe, read_weights(opened.folder)
+    recipe, card = opened.recipe, read_card(opened.folder)
     require_own_model(opened, model)
     device = resolve_device(recipe.train.device)
     set_up(device, recipe)
@@ -83,19 +98,46 @@ def evaluate(
         batches = eval_batches(recipe, parts, split, device)
         if batches is None:
             raise UserError(f"{opened.path} kept no validation part: it trained on everything")
-        if model is None:
-            size = parts.train.image_size
-            model = build_model(recipe, len(parts.classes), parts.train.channels, size)
-        layout = LAYOUTS[recipe.train.memory_format]
-        model.to(device=device, memory_format=layout)  # type: ignore[call-overload]
-        load_weights(model.state_dict(), weights)
-        loss = build_loss(recipe, parts).to(device)
-        result = measure(model, batches, loss, make_precision(recipe.train.precision, device))
+        if robustness:
+            require_images(parts.test)
+        network = prepare(opened, card, parts, model, device)
+        result = network.measure(batches, logits=robustness)
+        with ticking("auto") as say:
+            worse = measure_robustness(network, split, result, say) if robustness else None
+            wrong = check_labels(network, say) if label_errors else None
+    if robustness or label_errors:
+        write_report(opened.folder)
     return Evaluated(
         run=str(opened.path),
         split=split,
         score=Score(result.top1, result.top5, result.loss, result.count),
         per_class=dict(zip(parts.classes, result.per_class, strict=True)),
+        robustness=worse,
+        label_errors=wrong,
+    )
+
+
+def prepare(
+    opened: Run, card: ModelCard, parts: Parts, model: nn.Module | None, device: torch.device
+) -> Measuring:
+    """Return a run's network with its final weights, and what its training measured with."""
+    recipe = opened.recipe
+    weights = read_weights(opened.folder)
+    if model is None:
+        size = parts.train.image_size
+        model = build_model(recipe, len(parts.classes), parts.train.channels, size)
+    layout = LAYOUTS[recipe.train.memory_format]
+    model.to(device=device, memory_format=layout)  # type: ignore[call-overload]
+    load_weights(model.state_dict(), weights)
+    return Measuring(
+        folder=opened.folder,
+        recipe=recipe,
+        parts=parts,
+        model=model,
+        loss=build_loss(recipe, parts).to(device),
+        precision=make_precision(recipe.train.precision, device),
+        device=device,
+        temperature=card.temperature,
     )
 
 

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
 
@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from convsmith.api.drive import Session, write_page
-from convsmith.api.figures import write_outcome
+from convsmith.api.outcome import best_temperature, write_outcome
 from convsmith.recipe.build import Parts, eval_batches, keeps_best
 from convsmith.runs.folder import RunFolder, to_json, write_atomically
 from convsmith.runs.journal import read_metrics
@@ -26,7 +26,10 @@ __all__ = ["finish", "measure"]
 
 
 def finish(session: Session, parts: Parts, card: ModelCard) -> Results:
-    """Choose, measure and write the final weights; the test part is touched here and only here."""
+    """Choose, measure and write the final weights; the test part is touched here and only here.
+
+    The temperature is fitted on the validation part, before the test part is looked at.
+    """
     job, state, run, recipe = session.job, session.state, session.run, session.recipe
     model, averaged = job.eval_model, job.ema is not None
     which = "last"
@@ -37,12 +40,13 @@ def finish(session: Session, parts: Parts, card: ModelCard) -> Results:
         write_weights(run, run.best, state.best, {"weights": "best", "averaged": averaged})
     seconds = session.seconds()
     write_weights(run, run.weights, model.state_dict(), {"weights": which, "averaged": averaged})
-    write_atomically(run.model, to_json(asdict(card)))
+    val = None if job.validation is None else measure(session, job.validation)[0]
+    temperature, note = best_temperature(val)
+    write_atomically(run.model, to_json(asdict(replace(card, temperature=temperature))))
     run.seal()
     test_batches = eval_batches(recipe, parts, "test", job.device)
     assert test_batches is not None
     test, rate = measure(session, test_batches)
-    val = None if job.validation is None else measure(session, job.validation)[0]
     results = Results(
         run=str(run.path),
         test=to_score(test),
@@ -61,7 +65,7 @@ def finish(session: Session, parts: Parts, card: ModelCard) -> Results:
         model_bytes=run.weights.stat().st_size,
         per_class=PerClass.of(test.per_class),
     )
-    write_outcome(run, parts, test)
+    write_outcome(run, parts, test, temperature, note, recipe.seed)
     write_atomically(run.results, to_json(asdict(results)))
     write_page(session.run, session.say)
     return results
@@ -71,7 +75,7 @@ def measure(session: Session, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple
     """Evaluate the final weights; return the figures and the images per second."""
     job = session.job
     started = time.perf_counter()
-    evaluation = evaluate(job.eval_model, batches, job.loss, job.precision)
+    evaluation = evaluate(job.eval_model, batches, job.loss, job.precision, logits=True)
     return evaluation, evaluation.count / (time.perf_counter() - started)
 
 

@@ -56,7 +56,10 @@ class Model:
         return self.card.classes
 
     def probabilities(self, pixels: Tensor) -> Tensor:
-        """Return ``(N, classes)`` probabilities for ``(N, C, H, W)`` uint8 images of its size."""
+        """Return ``(N, classes)`` probabilities for ``(N, C, H, W)`` uint8 images of its size.
+
+        Logits are divided by the temperature that was fitted when the training ended.
+        """
         expected = (self.card.channels, *self.card.image_size)
         if pixels.ndim != 4 or tuple(pixels.shape[1:]) != expected:
             raise DataError(
@@ -66,7 +69,7 @@ class Model:
         device = next(self.module.parameters()).device
         with torch.inference_mode():
             logits: Tensor = self.module(self._normalise(pixels.to(device)))
-        return logits.float().softmax(1).cpu()
+        return (logits.float() / self.card.temperature).softmax(1).cpu()
 
     def predict(self, image: str | os.PathLike[str] | Image.Image, top: int = 5) -> Prediction:
         """Return the ``top`` likeliest classes of an image file or a Pillow image.

@@ -1,14 +1,20 @@
 """``convsmith evaluate``."""
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from convsmith.cli import options
-from convsmith.cli.output import print_json
+from convsmith.cli.output import print_json, table
+
+if TYPE_CHECKING:
+    from convsmith.api.label_errors import LabelReport
+    from convsmith.api.robustness import Robustness
 
 __all__ = ["command"]
+
+LISTED = 10
 
 
 @click.command("evaluate")
@@ -20,14 +26,38 @@ __all__ = ["command"]
     show_default=True,
     help="The part of the data.",
 )
+@click.option(
+    "--robustness", is_flag=True, help="Also with noise, blur, brightness and JPEG, 5 strengths."
+)
+@click.option(
+    "--label-errors", is_flag=True, help="Also list training and validation labels to look at."
+)
 @options.runs
 @options.data_root
 @options.as_json
-def command(run: str, split: Any, runs: str | None, data_root: str | None, as_json: bool) -> None:
-    """Measure the weights of RUN again, exactly as its training did at the end."""
+def command(
+    run: str,
+    split: Any,
+    robustness: bool,
+    label_errors: bool,
+    runs: str | None,
+    data_root: str | None,
+    as_json: bool,
+) -> None:
+    """Measure the weights of RUN again, exactly as its training did at the end.
+
+    What --robustness and --label-errors find goes into the run's folder and its page too.
+    """
     from convsmith.api.evaluate import evaluate
 
-    found = evaluate(run, split=split, runs=runs, data_root=data_root)
+    found = evaluate(
+        run,
+        split=split,
+        runs=runs,
+        data_root=data_root,
+        robustness=robustness,
+        label_errors=label_errors,
+    )
     if as_json:
         print_json(found)
         return
@@ -37,3 +67,38 @@ def command(run: str, split: Any, runs: str | None, data_root: str | None, as_js
     for name, accuracy in sorted(found.per_class.items(), key=lambda item: item[1]):
         shown = "no image" if math.isnan(accuracy) else f"{accuracy:7.2%}"
         print(f"  {name:<{width}}  {shown}")
+    if found.robustness is not None:
+        print_robustness(found.robustness)
+    if found.label_errors is not None:
+        print_label_errors(found.label_errors)
+
+
+def print_robustness(found: "Robustness") -> None:
+    """Print top-1 by corruption and strength."""
+    print(f"\ntop-1 on worse images, {found.mean_top1:.2%} on average:")
+    head = ["", "as it is", *(f"strength {number}" for number in range(1, 6))]
+    rows = [
+        [f"  {each.name}", *(f"{share:.2%}" for share in (found.top1, *each.top1))]
+        for each in found.corruptions
+    ]
+    print(table([head, *rows]))
+
+
+def print_label_errors(found: "LabelReport") -> None:
+    """Print how many labels look wrong, and the likeliest of them."""
+    print()
+    for part in found.parts:
+        print(f"{part.part}: {part.found:,} of {part.images:,} labels look wrong")
+    rows = [
+        [
+            f"  {each.name or f'{each.part} image {each.index}'}",
+            f"is labelled {each.label}",
+            f"looks like {each.suggested}",
+            f"{each.suggested_probability:.2%}",
+        ]
+        for each in found.errors[:LISTED]
+    ]
+    if rows:
+        print(table(rows))
+    if len(found.errors) > LISTED:
+        print(f"  and {len(found.errors) - LISTED:,} more in label_errors.json")

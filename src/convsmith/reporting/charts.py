@@ -16,6 +16,7 @@ from convsmith.reporting.scales import Kind, Scale, linear_scale, log_scale, spr
 
 __all__ = [
     "Bar",
+    "Frame",
     "LineChart",
     "Mark",
     "Point",
@@ -23,6 +24,7 @@ __all__ = [
     "bar_chart",
     "css_color",
     "cut",
+    "draw_axes",
     "line_chart",
     "thin",
 ]

@@ -1,8 +1,11 @@
-"""A confusion matrix as a picture: what is right in one colour, mistakes in another."""
+"""A confusion matrix as a picture: what is right in one colour, mistakes in another.
+
+It is drawn once here; the page's script draws it again in another order, or by the other side.
+"""
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
@@ -11,7 +14,7 @@ from markupsafe import Markup
 from convsmith.reporting.charts import cut
 from convsmith.reporting.numbers import percent
 
-__all__ = ["MOST_CLASSES", "heat_map"]
+__all__ = ["AS_GIVEN", "LABELLED", "MOST_CLASSES", "heat_map"]
 
 MOST_CLASSES = 200  # more are no longer seen
 LABELLED = 25  # with more, names are shown under the pointer only
@@ -21,6 +24,7 @@ COUNTED = 12  # with more, counts are shown under the pointer only
 LONGEST_LABEL = 14
 LEVELS = 12
 WIDTH = 480
+AS_GIVEN = "as in the data"
 
 
 @dataclass(frozen=True)
@@ -33,13 +37,30 @@ class Grid:
     gap: float
 
 
-def heat_map(name: str, classes: Sequence[str], matrix: Sequence[Sequence[int]]) -> Markup:
+def heat_map(
+    name: str,
+    classes: Sequence[str],
+    matrix: Sequence[Sequence[int]],
+    orders: Mapping[str, Sequence[int]] | None = None,
+    chosen: str = AS_GIVEN,
+) -> Markup:
     """Return a figure of a square matrix whose rows are true classes and columns predictions.
 
     Shades are shares of a row; mistakes have a scale of their own, or none would be seen.
+
+    Args:
+        name: its id in the page.
+        classes: their names.
+        matrix: the counts.
+        orders: of the classes, by what they are called; the person chooses.
+        chosen: the order that is drawn at first.
     """
-    grid = lay_out(classes)
     size = len(classes)
+    orders = {AS_GIVEN: range(size)} if orders is None else orders
+    given, order = (classes, matrix), orders[chosen]
+    classes = [classes[at] for at in order]
+    matrix = [[matrix[true][guess] for guess in order] for true in order]
+    grid = lay_out(classes)
     worst = worst_share(matrix)
     labels = size <= LABELLED
     below = label_room(classes) * 0.72 + 24 if labels else 26
@@ -60,18 +81,24 @@ def heat_map(name: str, classes: Sequence[str], matrix: Sequence[Sequence[int]])
         draw_cursor(grid),
     ]
     data = {
-        "classes": list(classes),
-        "rows": [list(row) for row in matrix],
+        "classes": list(given[0]),
+        "rows": [list(row) for row in given[1]],
+        "orders": {each: list(places) for each, places in orders.items()},
+        "order": chosen,
         "left": round(grid.left, 2),
         "top": round(grid.top, 2),
         "cell": round(grid.cell, 4),
+        "gap": grid.gap,
+        "levels": LEVELS,
+        "deep": {kind: [DEEP, deepest] for kind, deepest in DEEPEST.items()},
     }
     return Markup(
-        '<figure class="chart" id="{}"><div class="plot"><svg class="heat{}"'
+        '<figure class="chart" id="{}">{}<div class="plot"><svg class="heat{}"'
         ' viewBox="0 0 {} {:.1f}" role="img" tabindex="0" aria-label="{}" data-chart="{}">{}</svg>'
         '<div class="readout" hidden></div></div>{}</figure>'
     ).format(
         name,
+        controls(orders, chosen),
         "" if size <= COUNTED else " many",
         WIDTH,
         height,
@@ -79,6 +106,29 @@ def heat_map(name: str, classes: Sequence[str], matrix: Sequence[Sequence[int]])
         json.dumps(data, separators=(",", ":")),
         Markup("").join(body),
         key(worst),
+    )
+
+
+def controls(orders: Mapping[str, Sequence[int]], chosen: str) -> Markup:
+    """Return the buttons of the orders and sides; without the page's script they are not shown."""
+    if len(orders) < 2:
+        return Markup("")
+    order = buttons("Order", "order", orders, chosen)
+    return Markup('<div class="choices" hidden>{}{}</div>').format(
+        order, buttons("Shares of the", "side", ("true class", "predicted class"), "true class")
+    )
+
+
+def buttons(label: str, kind: str, names: Iterable[str], chosen: str) -> Markup:
+    """Return one group of buttons of which one is pressed."""
+    each = Markup("").join(
+        Markup('<button type="button" data-{}="{}" aria-pressed="{}">{}</button>').format(
+            kind, name, "true" if name == chosen else "false", name
+        )
+        for name in names
+    )
+    return Markup('<div role="group" aria-label="{0}"><span>{0}</span>{1}</div>').format(
+        label, each
     )
 
 
@@ -178,16 +228,16 @@ def draw_labels(grid: Grid, classes: Sequence[str]) -> list[Markup]:
         shown = cut(name, LONGEST_LABEL)
         along = at * grid.cell + middle
         parts.append(
-            Markup('<text x="{:.1f}" y="{:.1f}" dy=".35em" text-anchor="end">{}</text>').format(
-                grid.left - 7, grid.top + along, shown
-            )
+            Markup(
+                '<text class="row" x="{:.1f}" y="{:.1f}" dy=".35em" text-anchor="end">{}</text>'
+            ).format(grid.left - 7, grid.top + along, shown)
         )
         x, y = grid.left + along, bottom + (15 if flat else 10)
         turn = Markup("") if flat else Markup(' transform="rotate(-45 {:.1f} {:.1f})"').format(x, y)
         parts.append(
-            Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}"{}>{}</text>').format(
-                x, y, "middle" if flat else "end", turn, shown
-            )
+            Markup(
+                '<text class="column" x="{:.1f}" y="{:.1f}" text-anchor="{}"{}>{}</text>'
+            ).format(x, y, "middle" if flat else "end", turn, shown)
         )
     return parts
 
@@ -213,13 +263,14 @@ def draw_cursor(grid: Grid) -> Markup:
 def key(worst: float) -> Markup:
     """Return what the two colours mean."""
     wrong = (
-        Markup('<li><span class="swatch wrong"></span>wrong, strongest at {}</li>').format(
-            percent(worst)
-        )
+        Markup(
+            '<li><span class="swatch wrong"></span><span>wrong, strongest at '
+            '<span class="worst">{}</span></span></li>'
+        ).format(percent(worst))
         if worst
         else Markup("<li>no mistakes</li>")
     )
     return Markup(
         '<ul class="legend"><li><span class="swatch right"></span>right</li>{}'
-        "<li>share of the images of the true class</li></ul>"
+        '<li><span>share of the images of the <span class="side">true class</span></span></li></ul>'
     ).format(wrong)

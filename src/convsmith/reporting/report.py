@@ -7,27 +7,17 @@ from typing import TypeVar
 
 from markupsafe import Markup
 
-from convsmith.reporting.charts import Bar, bar_chart
+from convsmith.reporting.classes import Classes, read_classes
+from convsmith.reporting.confidence import Confidence, read_confidence
 from convsmith.reporting.curves import learning_curves, pace_curves
 from convsmith.reporting.headline import Tile, headline, notices, progress, tiles
-from convsmith.reporting.heat_map import MOST_CLASSES, heat_map
 from convsmith.reporting.history import History, mapping, read_history
-from convsmith.reporting.numbers import percent
+from convsmith.reporting.labels import Labels, read_labels
 from convsmith.reporting.overview import Overview, plain_text, read_overview
 from convsmith.reporting.plan import Planned, read_plan
 from convsmith.reporting.render import publish
-from convsmith.reporting.sections import (
-    Absent,
-    ClassRow,
-    Confusion,
-    Mistakes,
-    Picture,
-    class_rows,
-    commonest,
-    read_confusion,
-    read_mistakes,
-    read_picture,
-)
+from convsmith.reporting.robustness import Robustness, read_robustness
+from convsmith.reporting.sections import Absent, Mistakes, Picture, read_mistakes, read_picture
 from convsmith.runs.folder import RunFolder
 
 __all__ = ["write_report"]
@@ -53,22 +43,20 @@ SURROUNDINGS = {
 
 
 @dataclass(frozen=True)
-class Matrix:
-    """The confusion matrix as it is shown: two figures, and the table of classes."""
-
-    part: str
-    picture: Markup | None
-    mixes: Markup | None
-    rows: tuple[ClassRow, ...]
-
-
-@dataclass(frozen=True)
 class Sheet:
     """A sheet of training images."""
 
     title: str
     words: str
     picture: Picture
+
+
+@dataclass(frozen=True)
+class Request:
+    """Something that is measured when it is asked for, and how to ask."""
+
+    words: str
+    command: str
 
 
 @dataclass(frozen=True)
@@ -83,10 +71,14 @@ class ReportPage:
     notices: tuple[str, ...]
     curves: tuple[Markup, ...]
     pace: tuple[Markup, ...]
-    matrix: Matrix | Absent | None
+    classes: Classes | Absent | None
+    confidence: Confidence | Absent | None
     mistakes: Mistakes | Absent | None
+    robustness: Robustness | Absent | None
+    labels: Labels | Absent | None
     sheets: tuple[Sheet, ...] | Absent | None
     plan: Planned | Absent | None
+    requests: tuple[Request, ...]
     resume: str
     again: str
     surroundings: tuple[tuple[str, str], ...]
@@ -107,6 +99,8 @@ def read_page(run: RunFolder) -> ReportPage:
     """Return everything that the page of a run shows."""
     overview, history = read_overview(run), read_history(run)
     over = run.finished
+    sheets = due(read_sheets(run), over)
+    robustness, labels = wanted(read_robustness(run)), wanted(read_labels(run))
     return ReportPage(
         run=overview,
         history=history,
@@ -116,10 +110,18 @@ def read_page(run: RunFolder) -> ReportPage:
         notices=notices(overview, history),
         curves=learning_curves(overview, history),
         pace=pace_curves(history),
-        matrix=due(read_matrix(run), over),
+        classes=due(read_classes(run), over),
+        confidence=due(read_confidence(run), over),
         mistakes=due(read_mistakes(run), over),
-        sheets=due(read_sheets(run), over),
         plan=due(read_plan(run), over=False),  # nobody has to have planned
+        robustness=robustness,
+        labels=labels,
+        sheets=sheets,
+        requests=requests(
+            overview,
+            robustness=robustness is None and isinstance(sheets, tuple),
+            label_errors=labels is None,
+        ),
         resume=shlex.join(["convsmith", "train", "--resume", str(run.path), *data_root(overview)]),
         again=again(run, overview),
         surroundings=surroundings(overview),
@@ -131,25 +133,24 @@ def due(part: T | Absent, over: bool) -> T | Absent | None:
     return None if isinstance(part, Absent) and not part.damaged and not over else part
 
 
-def read_matrix(run: RunFolder) -> Matrix | Absent:
-    """Return the confusion matrix with its figures."""
-    confusion = read_confusion(run)
-    if isinstance(confusion, Absent):
-        return confusion
-    drawn = len(confusion.classes) <= MOST_CLASSES
-    picture = heat_map("confusion", confusion.classes, confusion.matrix) if drawn else None
-    return Matrix(confusion.part, picture, mixes(confusion), class_rows(confusion))
+def wanted(part: T | Absent) -> T | Absent | None:
+    """Return None for what nobody has asked for yet."""
+    return None if isinstance(part, Absent) and not part.damaged else part
 
 
-def mixes(confusion: Confusion) -> Markup | None:
-    """Return the commonest mistakes as bars."""
-    bars = [
-        Bar(f"{mix.true} → {mix.guess}", mix.images, f"{mix.images:,} ({percent(mix.share)})")
-        for mix in commonest(confusion)
-    ]
-    if not bars:
-        return None
-    return bar_chart("mixes", "Most often mixed up", bars, "true → predicted")
+def requests(run: Overview, *, robustness: bool, label_errors: bool) -> tuple[Request, ...]:
+    """Return what can still be asked for from the command line, and how."""
+    if run.results is None or run.own_network or run.own_data:
+        return ()
+    command = ["convsmith", "evaluate", str(run.path)]
+    found = []
+    if robustness:
+        words = "How it does with noise, blur, brightness and JPEG, at five strengths each"
+        found.append(Request(words, shlex.join([*command, "--robustness", *data_root(run)])))
+    if label_errors:
+        words = "Labels of the training and validation parts that look wrong"
+        found.append(Request(words, shlex.join([*command, "--label-errors", *data_root(run)])))
+    return tuple(found)
 
 
 def read_sheets(run: RunFolder) -> tuple[Sheet, ...] | Absent:

@@ -18,11 +18,14 @@ __all__ = [
     "Mistakes",
     "Mix",
     "Picture",
+    "StoredMistake",
     "class_rows",
     "commonest",
     "read_confusion",
+    "read_file",
     "read_mistakes",
     "read_picture",
+    "to_mistake",
 ]
 
 T = TypeVar("T")
@@ -42,17 +45,25 @@ class Absent:
 
 @dataclass(frozen=True)
 class Confusion:
-    """Images by true class (rows) and predicted class (columns): a run's ``confusion.json``."""
+    """Images by true class (rows) and predicted class (columns): a run's ``confusion.json``.
+
+    ``alike`` is an order in which classes that are mixed up are neighbours, if there is one.
+    """
 
     part: str
     classes: tuple[str, ...]
     matrix: tuple[tuple[int, ...], ...]
+    alike: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class ClassRow:
-    """How one class did; ``share`` is None without an image, ``taken_for`` without a mistake."""
+    """How one class did; ``share`` is None without an image, ``taken_for`` without a mistake.
 
+    ``number`` is its place in the data.
+    """
+
+    number: int
     name: str
     images: int
     right: int
@@ -174,6 +185,7 @@ def class_rows(confusion: Confusion) -> tuple[ClassRow, ...]:
         mistaken, guess = max(others, default=(0, 0))
         rows.append(
             ClassRow(
+                number=true,
                 name=name,
                 images=images,
                 right=right,
@@ -201,17 +213,20 @@ def read_mistakes(run: RunFolder) -> Mistakes | Absent:
     found = read_file(run.mistakes, StoredMistakes)
     if isinstance(found, Absent):
         return found
-    shown = tuple(
-        Mistake(
-            label=each.label,
-            guess=each.guess,
-            probability=each.probability,
-            where=whereabouts(each),
-            picture=None if each.image is None else read_picture(run, each.image),
-        )
-        for each in found.mistakes[:MOST_MISTAKES]
+    return Mistakes(
+        found.part, tuple(to_mistake(run, each) for each in found.mistakes[:MOST_MISTAKES])
     )
-    return Mistakes(found.part, shown)
+
+
+def to_mistake(run: RunFolder, stored: StoredMistake) -> Mistake:
+    """Return a mistake with its image."""
+    return Mistake(
+        label=stored.label,
+        guess=stored.guess,
+        probability=stored.probability,
+        where=whereabouts(stored),
+        picture=None if stored.image is None else read_picture(run, stored.image),
+    )
 
 
 def whereabouts(mistake: StoredMistake) -> str:

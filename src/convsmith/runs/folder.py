@@ -15,8 +15,13 @@ Layout::
     ├── SHA256SUMS             checksums of these, as ``sha256sum -c`` reads them
     ├── results.json           what ``train --json`` prints
     ├── confusion.json         how often each class was taken for each, in the test part
+    ├── classes.json           precision, recall and F1 by class, with intervals
+    ├── calibration.json       how true the probabilities are, before and after the temperature
     ├── mistakes.json          the surest mistakes in the test part
     ├── plan.json             what `convsmith plan` foresaw, if it was asked
+    ├── examples.json          mistakes by class and by pair of classes
+    ├── robustness.json        accuracy on images made worse, once it was asked for
+    ├── label_errors.json      training labels that look wrong, once they were asked for
     ├── figures/               samples, what augmentation makes of them, the mistakes
     └── report.html            all of it as a page
 """
@@ -77,7 +82,12 @@ class RunFolder:
         self.sums = path / "SHA256SUMS"
         self.results = path / "results.json"
         self.confusion = path / "confusion.json"
+        self.classes = path / "classes.json"
+        self.calibration = path / "calibration.json"
         self.mistakes = path / "mistakes.json"
+        self.examples = path / "examples.json"
+        self.robustness = path / "robustness.json"
+        self.label_errors = path / "label_errors.json"
         self.figures = path / "figures"
         self.plan = path / "plan.json"
         self.report = path / "report.html"

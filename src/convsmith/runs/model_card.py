@@ -12,7 +12,8 @@ class ModelCard:
 
     ``name`` and ``options`` rebuild the network; ``name`` is None for a user's own module.
     ``mean`` and ``std`` normalise values that were first divided by ``scale``: 255 for images, 1
-    for points. ``resize`` is how image files are made to fit ``image_size``.
+    for points. ``resize`` is how image files are made to fit ``image_size``. ``temperature`` is
+    what logits are divided by before they become probabilities.
     """
 
     name: str | None
@@ -24,3 +25,4 @@ class ModelCard:
     std: tuple[float, ...]
     scale: float
     resize: Literal["stretch", "crop", "pad"] = "stretch"
+    temperature: float = 1.0

@@ -21,8 +21,10 @@ class Evaluation:
     """Means over images, each counting once whatever its batch.
 
     ``top5`` is 1 where there are five classes or fewer. ``per_class`` holds the top-1 accuracy of
-    every class, NaN for one without an image. ``labels``, ``guesses`` and ``confidences`` ``(N,)``
-    are each image's class, the likeliest one and its probability, on the CPU.
+    every class, NaN for one without an image. ``labels``, ``guesses``, ``confidences`` and
+    ``ranks`` ``(N,)`` are each image's class, the likeliest one, its probability, and how many
+    classes were likelier than the image's own, on the CPU; ``logits`` ``(N, K)`` float32 are there
+    if they were asked for.
     """
 
     loss: float
@@ -33,32 +35,44 @@ class Evaluation:
     labels: Tensor = field(compare=False)
     guesses: Tensor = field(compare=False)
     confidences: Tensor = field(compare=False)
+    ranks: Tensor = field(compare=False)
+    logits: Tensor | None = field(compare=False, default=None)
 
 
 def evaluate(
-    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], loss: Loss, precision: Precision
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    loss: Loss,
+    precision: Precision,
+    *,
+    logits: bool = False,
 ) -> Evaluation:
     """Evaluate ``model``; its modes, BatchNorm statistics, gradients and the RNG stay as they are.
 
     The device is read once, at the end. Where memory runs out, a batch is taken in parts.
+    ``logits`` keeps those of all images, 4 bytes an image and class.
 
     Raises:
         DataError: there is no image.
     """
     try:
-        return unstuck(evaluate_here, model, batches, loss, precision)
+        return unstuck(evaluate_here, model, batches, loss, precision, logits)
     except RuntimeError:
         if not stuck():
             raise
-    return unstuck(evaluate_here, model, batches, loss, precision)  # in a new thread
+    return unstuck(evaluate_here, model, batches, loss, precision, logits)  # in a new thread
 
 
 def evaluate_here(
-    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], loss: Loss, precision: Precision
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    loss: Loss,
+    precision: Precision,
+    keep: bool,
 ) -> Evaluation:
     """Evaluate in the thread that calls."""
     losses, ranks, labels_seen, classes = [], [], [], 0
-    guesses, confidences = [], []
+    guesses, confidences, kept = [], [], []
     with inference(model):
         for images, labels in batches:
             with precision.forward():
@@ -71,6 +85,8 @@ def evaluate_here(
             confidence, guess = logits.softmax(1).max(1)
             guesses.append(guess)
             confidences.append(confidence)
+            if keep:
+                kept.append(logits)
         if not losses:
             raise DataError("there is no image to evaluate")
         every_rank, every_label = torch.cat(ranks), torch.cat(labels_seen)
@@ -79,7 +95,8 @@ def evaluate_here(
         sums = [torch.cat(losses).sum(), (every_rank == 0).sum(), (every_rank < 5).sum()]
         loss_sum, top1, top5 = torch.stack([each.double() for each in sums]).tolist()
         per_class = tuple((right.double() / total).tolist())
-        seen = [torch.cat(each).cpu() for each in (labels_seen, guesses, confidences)]
+        seen = [torch.cat(each).cpu() for each in (labels_seen, guesses, confidences, ranks)]
+        seen += [torch.cat(kept).cpu()] if keep else []
     count = len(every_label)
     return Evaluation(loss_sum / count, top1 / count, top5 / count, count, per_class, *seen)
 

@@ -94,18 +94,82 @@
     listen(svg, (x) => choose(nearest(stops, x)), (dx, dy) => choose(chosen + (dx || -dy)), hide);
   };
 
+  const percent = (share) => `${(100 * share).toFixed(2)}%`;
+
+  // A matrix in some order, its shades shares of its rows or of its columns; see heat_map.py.
+  const draw = (svg, chart, order, bySide) => {
+    const { rows, left, top, cell, gap, levels, deep } = chart;
+    const totals = rows.map((row, at) => (bySide ? rows.map((each) => each[at]) : row));
+    const sums = totals.map((counts) => counts.reduce((sum, each) => sum + each, 0));
+    const share = (truth, guess) => rows[truth][guess] / sums[bySide ? guess : truth];
+    const cells = [];
+    order.forEach((truth, row) =>
+      order.forEach((guess, column) => {
+        if (rows[truth][guess]) cells.push([truth, guess, row, column]);
+      }),
+    );
+    const wrong = cells.filter(([truth, guess]) => truth !== guess);
+    const worst = Math.max(0, ...wrong.map(([truth, guess]) => share(truth, guess)));
+    const old = svg.querySelectorAll("path.right, path.wrong, text.count");
+    const counted = svg.querySelector("text.count") !== null;
+    const ground = svg.querySelector(".ground");
+    const side = cell - gap;
+    const paths = new Map();
+    const numbers = [];
+    for (const [truth, guess, row, column] of cells) {
+      const kind = truth === guess ? "right" : "wrong";
+      const value = share(truth, guess);
+      const shade = kind === "right" ? value : Math.sqrt(value / worst);
+      const level = Math.max(1, Math.round(levels * shade));
+      const [x, y] = [left + column * cell, top + row * cell];
+      const key = `${kind} ${level}`;
+      const square = `M${x.toFixed(2)} ${y.toFixed(2)}h${side}v${side}h-${side}z`;
+      paths.set(key, (paths.get(key) ?? "") + square);
+      if (!counted) continue;
+      const [begins, ends] = deep[kind];
+      const depth = shade > ends ? " deep deepest" : shade > begins ? " deep" : "";
+      const text = make(svg, "text", {
+        class: `count${depth}`, x: x + side / 2, y: y + side / 2, dy: ".35em", "text-anchor": "middle",
+      });
+      text.textContent = rows[truth][guess];
+      numbers.push(text);
+    }
+    for (const each of old) each.remove();
+    for (const [key, d] of paths) {
+      const [kind, level] = key.split(" ");
+      const opacity = (0.08 + (0.92 * level) / levels).toFixed(3);
+      ground.after(make(svg, "path", { class: kind, "fill-opacity": opacity, d }));
+    }
+    svg.querySelector(".cursor").before(...numbers);
+    return worst;
+  };
+
   const matrix = (svg, chart) => {
     const cursor = svg.querySelector(".cursor");
     const size = chart.classes.length;
+    const figure = svg.closest("figure");
+    const names = ["row", "column"].map((kind) => [...svg.querySelectorAll(`text.${kind}`)]);
+    const short = new Map(names[0].map((text, i) => [chart.orders[chart.order][i], text.textContent]));
+    let order = chart.orders[chart.order];
+    let bySide = false;
     let at = null;
+    const redraw = () => {
+      const worst = draw(svg, chart, order, bySide);
+      for (const texts of names) texts.forEach((text, i) => (text.textContent = short.get(order[i])));
+      const [told, side] = [figure.querySelector(".worst"), figure.querySelector(".side")];
+      if (told) told.textContent = percent(worst);
+      side.textContent = bySide ? "predicted class" : "true class";
+      hide();
+    };
     const choose = (row, column) => {
       at = [Math.max(0, Math.min(size - 1, row)), Math.max(0, Math.min(size - 1, column))];
-      const [truth, guess] = at;
+      const [truth, guess] = at.map((place) => order[place]);
       const images = chart.rows[truth][guess];
-      const all = chart.rows[truth].reduce((sum, each) => sum + each, 0);
-      const share = all ? ` (${((100 * images) / all).toFixed(2)}%)` : "";
-      const x = chart.left + guess * chart.cell;
-      const y = chart.top + truth * chart.cell;
+      const counts = bySide ? chart.rows.map((each) => each[guess]) : chart.rows[truth];
+      const all = counts.reduce((sum, each) => sum + each, 0);
+      const share = all ? ` (${percent(images / all)})` : "";
+      const x = chart.left + at[1] * chart.cell;
+      const y = chart.top + at[0] * chart.cell;
       cursor.setAttribute("x", x);
       cursor.setAttribute("y", y);
       cursor.setAttribute("visibility", "visible");
@@ -128,6 +192,19 @@
       else choose(row, column);
     };
     listen(svg, point, (dx, dy) => (at ? choose(at[0] + dy, at[1] + dx) : choose(0, 0)), hide);
+    const choices = figure.querySelector(".choices");
+    if (!choices) return;
+    choices.hidden = false;
+    choices.addEventListener("click", (event) => {
+      const button = event.target.closest("button");
+      if (!button) return;
+      for (const each of button.parentElement.querySelectorAll("button")) {
+        each.setAttribute("aria-pressed", each === button ? "true" : "false");
+      }
+      if (button.dataset.order) order = chart.orders[button.dataset.order];
+      if (button.dataset.side) bySide = button.dataset.side === "predicted class";
+      redraw();
+    });
   };
 
   for (const svg of document.querySelectorAll("svg[data-chart]")) {
