@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from convsmith.api.doctor import doctor
     from convsmith.api.evaluate import evaluate
     from convsmith.api.load import load
+    from convsmith.api.lr import lr
     from convsmith.api.plan import plan
     from convsmith.api.predict import predict
     from convsmith.api.report import compare, report
@@ -33,6 +34,7 @@ __all__ = [
     "evaluate",
     "load",
     "load_recipe",
+    "lr",
     "open_run",
     "own_source",
     "plan",
@@ -48,6 +50,7 @@ HOMES = {
     "evaluate": "convsmith.api.evaluate",
     "load": "convsmith.api.load",
     "load_recipe": "convsmith.recipe.load",
+    "lr": "convsmith.api.lr",
     "open_run": "convsmith.api.run",
     "own_source": "convsmith.data",
     "plan": "convsmith.api.plan",

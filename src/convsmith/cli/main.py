@@ -23,6 +23,7 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("train", "Train a network from a preset or a recipe file."),
     "plan": ("plan", "Say what a training takes before it is run: memory, time, choices."),
+    "lr": ("lr", "Find a learning rate by letting it grow until the loss breaks away."),
     "evaluate": ("evaluate", "Measure a finished run again, on any part of its data."),
     "predict": ("predict", "Say what is in images and folders, with a run's network."),
     "data": ("data", "Show a data set and its augmentations, or check its files."),
