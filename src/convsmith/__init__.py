@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from convsmith.api.diagnose import diagnose
     from convsmith.api.doctor import doctor
     from convsmith.api.evaluate import evaluate
     from convsmith.api.load import load
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "compare",
+    "diagnose",
     "doctor",
     "evaluate",
     "load",
@@ -46,6 +48,7 @@ __all__ = [
 
 HOMES = {
     "compare": "convsmith.api.report",
+    "diagnose": "convsmith.api.diagnose",
     "doctor": "convsmith.api.doctor",
     "evaluate": "convsmith.api.evaluate",
     "load": "convsmith.api.load",

@@ -296,6 +296,7 @@ def recover(session: Session, error: NonFiniteError) -> None:
     restore_newest(session)
     if rule.action == "stop" or state.rollbacks >= rule.at_most:
         tries = f" after {state.rollbacks} rollbacks" if state.rollbacks else ""
+        session.journal.record("nonfinite", step=error.step, where=where)
         raise NonFiniteError(
             error.step,
             f", first {where}{tries}; lower the learning rate"

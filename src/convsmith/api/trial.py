@@ -46,6 +46,11 @@ class Trial:
         self._places = places
         self._budget = budget
 
+    @property
+    def own_model(self) -> bool:
+        """Return whether the network is the user's own, which no recipe describes."""
+        return self._own.model is not None
+
     def job(self, seed: int) -> tuple[Job, State]:
         """Return a job with a network of its own, as a run of that seed would have it.
 

@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "lr": ("lr", "Find a learning rate by letting it grow until the loss breaks away."),
     "evaluate": ("evaluate", "Measure a finished run again, on any part of its data."),
     "predict": ("predict", "Say what is in images and folders, with a run's network."),
+    "diagnose": ("diagnose", "Say what is wrong with a run or a recipe, and what to change."),
     "data": ("data", "Show a data set and its augmentations, or check its files."),
     "compare": ("compare", "Compare runs: results, curves, and where their recipes differ."),
     "report": ("report", "Write a run's page, or an index of all runs."),

@@ -16,6 +16,7 @@ Layout::
     ├── results.json           what ``train --json`` prints
     ├── confusion.json         how often each class was taken for each, in the test part
     ├── mistakes.json          the surest mistakes in the test part
+    ├── findings.json          what ``diagnose`` found
     ├── figures/               samples, what augmentation makes of them, the mistakes
     └── report.html            all of it as a page
 """
@@ -77,6 +78,7 @@ class RunFolder:
         self.results = path / "results.json"
         self.confusion = path / "confusion.json"
         self.mistakes = path / "mistakes.json"
+        self.findings = path / "findings.json"
         self.figures = path / "figures"
         self.report = path / "report.html"
 
