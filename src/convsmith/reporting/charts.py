@@ -32,6 +32,7 @@ Point = tuple[float, float | None]
 COLORS = 8  # the page defines --s1 to --s8
 MOST_POINTS = 400  # a line; more than a screen shows
 MOST_BARS = 12
+ROW = 18  # between the words of marks
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,13 @@ def line_chart(chart: LineChart) -> Markup:
         else:
             upward = linear_scale(values, chart.kind, from_zero=chart.from_zero)
         longest = max(map(len, upward.labels), default=0)
-        frame = replace(frame, left=max(frame.left, 12 + 8 * longest))
+        above = ROW * max((mark.row for mark in chart.marks), default=0)
+        frame = replace(
+            frame,
+            left=max(frame.left, 12 + 8 * longest),
+            top=frame.top + above,
+            height=frame.height + above,
+        )
         body = draw_body(chart, frame, across, upward, series)
         drawing = wrap(chart, frame, body, read_out(chart, frame, across, upward, series))
     return Markup(
@@ -247,7 +254,7 @@ def draw_mark(frame: Frame, across: Scale, mark: Mark) -> Markup:
     if not 0 <= share <= 1:
         return Markup("")
     x, (shift, anchor) = frame.x(share), (5, "start") if share < 0.7 else (-5, "end")
-    top = frame.top - 16 * mark.row
+    top = frame.top - ROW * mark.row
     return Markup(
         '<path class="mark" d="M{:.1f} {:.1f}V{:.1f}"/>'
         '<text class="mark" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>'

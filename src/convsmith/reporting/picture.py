@@ -7,7 +7,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from convsmith.errors import WriteError
-from convsmith.reporting.charts import WIDE, LineChart, Series, draw_body
+from convsmith.reporting.charts import ROW, WIDE, LineChart, Series, draw_body
 from convsmith.reporting.scales import linear_scale, log_scale, spread_scale
 from convsmith.runs.folder import write_atomically
 
@@ -27,7 +27,7 @@ text.mark { fill: #1b1d21; }
 .line { fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; }
 .line.faint { stroke-width: 1; opacity: 0.35; }
 """
-TITLE, LEGEND, ROW = 40, 22, 16
+TITLE, LEGEND = 40, 22
 
 
 def write_picture(path: Path, chart: LineChart) -> Path:

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from convsmith.reporting.charts import Bar, bar_chart
 from convsmith.reporting.curves import learning_curves, pace_curves
+from convsmith.reporting.findings import Findings, finding_marks, read_findings
 from convsmith.reporting.headline import Tile, headline, notices, progress, tiles
 from convsmith.reporting.heat_map import MOST_CLASSES, heat_map
 from convsmith.reporting.history import History, mapping, read_history
@@ -80,6 +81,7 @@ class ReportPage:
     progress: float | None
     tiles: tuple[Tile, ...]
     notices: tuple[str, ...]
+    findings: Findings | Absent | None
     curves: tuple[Markup, ...]
     pace: tuple[Markup, ...]
     matrix: Matrix | Absent | None
@@ -104,7 +106,7 @@ def write_report(run: RunFolder) -> Path:
 def read_page(run: RunFolder) -> ReportPage:
     """Return everything that the page of a run shows."""
     overview, history = read_overview(run), read_history(run)
-    over = run.finished
+    over, findings = run.finished, read_findings(run)
     return ReportPage(
         run=overview,
         history=history,
@@ -112,7 +114,8 @@ def read_page(run: RunFolder) -> ReportPage:
         progress=progress(overview, history),
         tiles=tiles(overview, history),
         notices=notices(overview, history),
-        curves=learning_curves(overview, history),
+        findings=due(findings, over=False),  # it is there when somebody asked for it
+        curves=learning_curves(overview, history, finding_marks(findings, history)),
         pace=pace_curves(history),
         matrix=due(read_matrix(run), over),
         mistakes=due(read_mistakes(run), over),

@@ -21,6 +21,7 @@ __all__ = [
     "class_rows",
     "commonest",
     "read_confusion",
+    "read_file",
     "read_mistakes",
     "read_picture",
 ]
