@@ -123,7 +123,7 @@ def rate_low(case: Case, strength: int) -> None:
 def dead_relu(case: Case, strength: int) -> None:
     for module in case.net.stage2.modules():
         if isinstance(module, nn.BatchNorm2d):
-            count = round(module.num_features * (0.5, 0.75, 0.9)[strength])
+            count = round(module.num_features * (0.6, 0.75, 0.9)[strength])
             with torch.no_grad():
                 module.bias[:count] = -10
 

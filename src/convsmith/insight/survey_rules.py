@@ -7,7 +7,7 @@ from convsmith.insight.evidence import Evidence, Finding, Level, Plot, norm_sets
 
 __all__ = ["batch_norm", "dead_units", "inputs", "saturated"]
 
-DEAD = (0.25, 0.5)  # of a layer's channels: warn, bad
+DEAD = (0.5, 0.75)  # of a layer's channels: warn, bad; small healthy layers reach 0.4
 FEW = 4  # channels: a layer with fewer says nothing about shares
 SATURATED = 0.5  # of outputs within 0.05 of an end: Glorot & Bengio, 2010, figures 2 and 3
 MEAN, STD = 0.5, (0.5, 2.0)  # of what BatchNorm makes 0 and 1
