@@ -4,10 +4,12 @@ import copy
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from convsmith.api.evaluate import read_parts
@@ -109,7 +111,7 @@ def watch_run(
         complete=run.finished,
         losses=tuple((e["step"], e["loss"]) for e in events if e["event"] == "step"),
         epochs=tuple(to_epoch(e) for e in events if e["event"] == "epoch"),
-        readings=tuple(gradients(job, build_state(recipe, job))),
+        readings=logged(events) or tuple(gradients(job, build_state(recipe, job))),
         nonfinite=last_nonfinite(events),
     )
     return look(known, recipe, parts, job, images)
@@ -287,6 +289,18 @@ def prints(images: Images) -> torch.Tensor:
 def named(images: Images, index: int) -> str:
     """Return how an image is found again."""
     return images.file(index) or f"image {index}"
+
+
+def logged(events: Sequence[dict[str, Any]]) -> tuple[Reading, ...]:
+    """Return the readings that a run with ``train.watch`` has logged; those of finite steps."""
+    found = []
+    for event in events:
+        if event["event"] == "layers":
+            with suppress(ValidationError):  # what is not finite is null in a log
+                found.append(TypeAdapter(Reading).validate_python(event))
+        elif event["event"] == "rollback":
+            found = [each for each in found if each.step <= event["to"]]
+    return tuple(found)
 
 
 def to_epoch(event: dict[str, Any]) -> Epoch:

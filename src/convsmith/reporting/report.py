@@ -13,6 +13,7 @@ from convsmith.reporting.findings import Findings, finding_marks, read_findings
 from convsmith.reporting.headline import Tile, headline, notices, progress, tiles
 from convsmith.reporting.heat_map import MOST_CLASSES, heat_map
 from convsmith.reporting.history import History, mapping, read_history
+from convsmith.reporting.layers import LayerCharts, layer_charts
 from convsmith.reporting.numbers import percent
 from convsmith.reporting.overview import Overview, plain_text, read_overview
 from convsmith.reporting.render import publish
@@ -84,6 +85,7 @@ class ReportPage:
     findings: Findings | Absent | None
     curves: tuple[Markup, ...]
     pace: tuple[Markup, ...]
+    layers: tuple[LayerCharts, ...]
     matrix: Matrix | Absent | None
     mistakes: Mistakes | Absent | None
     sheets: tuple[Sheet, ...] | Absent | None
@@ -117,6 +119,7 @@ def read_page(run: RunFolder) -> ReportPage:
         findings=due(findings, over=False),  # it is there when somebody asked for it
         curves=learning_curves(overview, history, finding_marks(findings, history)),
         pace=pace_curves(history),
+        layers=layer_charts(run),
         matrix=due(read_matrix(run), over),
         mistakes=due(read_mistakes(run), over),
         sheets=due(read_sheets(run), over),
