@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from convsmith.api.check import check
+    from convsmith.api.diagnose import diagnose
     from convsmith.api.doctor import doctor
     from convsmith.api.evaluate import evaluate
     from convsmith.api.export import export
     from convsmith.api.load import load
+    from convsmith.api.lr import lr
     from convsmith.api.plan import plan
     from convsmith.api.predict import predict
     from convsmith.api.report import compare, report
@@ -32,11 +34,13 @@ __version__ = "0.1.0"
 __all__ = [
     "check",
     "compare",
+    "diagnose",
     "doctor",
     "evaluate",
     "export",
     "load",
     "load_recipe",
+    "lr",
     "open_run",
     "own_source",
     "plan",
@@ -49,11 +53,13 @@ __all__ = [
 HOMES = {
     "check": "convsmith.api.check",
     "compare": "convsmith.api.report",
+    "diagnose": "convsmith.api.diagnose",
     "doctor": "convsmith.api.doctor",
     "evaluate": "convsmith.api.evaluate",
     "export": "convsmith.api.export",
     "load": "convsmith.api.load",
     "load_recipe": "convsmith.recipe.load",
+    "lr": "convsmith.api.lr",
     "open_run": "convsmith.api.run",
     "own_source": "convsmith.data",
     "plan": "convsmith.api.plan",

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from convsmith.api.budget import free_memory
+from convsmith.api.layer_log import LayerLog
 from convsmith.api.progress import Outlook, Pace, Progress
 from convsmith.api.signals import StopRequest, stop_requests
 from convsmith.errors import CheckpointError, Interrupted, NonFiniteError, WriteError
@@ -89,12 +90,23 @@ def drive(session: Session) -> None:
 
 def consume(session: Session, request: StopRequest) -> None:
     """Run ``fit`` and act on its events."""
+    layers = LayerLog(session.job, session.journal, wanted=session.recipe.train.watch)
+    layers.prepare(session.state.step)
+    try:
+        follow(session, request, layers)
+    finally:
+        layers.close()
+
+
+def follow(session: Session, request: StopRequest, layers: LayerLog) -> None:
+    """Act on the events of ``fit`` until it ends."""
     pace = PaceKeeper(session)
     for event in fit(session.job, session.state, session.clock):
         if isinstance(event, Finer):
             say_finer(session, event)
         elif isinstance(event, Step):
             pace.step(event)
+            layers.record(event)
             if due_within_epoch(session):
                 checkpoint(session)
         else:
@@ -296,6 +308,7 @@ def recover(session: Session, error: NonFiniteError) -> None:
     restore_newest(session)
     if rule.action == "stop" or state.rollbacks >= rule.at_most:
         tries = f" after {state.rollbacks} rollbacks" if state.rollbacks else ""
+        session.journal.record("nonfinite", step=error.step, where=where)
         raise NonFiniteError(
             error.step,
             f", first {where}{tries}; lower the learning rate"

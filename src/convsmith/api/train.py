@@ -58,7 +58,7 @@ from convsmith.training.device import resolve_device
 from convsmith.training.job import Job
 from convsmith.training.snapshot import load_weights
 
-__all__ = ["train"]
+__all__ = ["Own", "Places", "Ready", "make_ready", "train"]
 
 PathLike = str | os.PathLike[str]
 
@@ -159,17 +159,25 @@ def require_kinds(recipe: object, sets: object, **paths: object) -> None:
             raise UserError(f"{name} must be a path, not a {type(path).__name__}")
 
 
-def start_run(
-    recipe: Recipe,
-    notes: Sequence[str],
-    names: tuple[str, str | None],
-    own: Own,
-    places: Places,
-    start_from: PathLike | None,
-    budget: int | None,
-) -> Run:
-    """Resolve the recipe, make the run folder, with its first checkpoint in it, and train."""
-    say_notes(places.shown, notes)
+@dataclass(frozen=True)
+class Ready:
+    """A recipe settled on a device, with its data read and its network built, before any step."""
+
+    recipe: Recipe
+    source: Source
+    parts: Parts
+    model: nn.Module
+    device: torch.device
+
+
+def make_ready(
+    recipe: Recipe, own: Own, places: Places, start_from: PathLike | None = None
+) -> Ready:
+    """Read the data, build the network and settle what the recipe leaves open; tell what is told.
+
+    Raises:
+        UserError: the recipe cannot be trained on this data, device or budget.
+    """
     device = resolve_device(recipe.train.device)
     recipe, expected = with_preprocessing(recipe, places.runs)
     say_notes(places.shown, expected)
@@ -190,6 +198,22 @@ def start_run(
         own_model=own.model is not None,
     )
     say_notes(places.shown, resolution)
+    return Ready(resolved, source, parts, model, device)
+
+
+def start_run(
+    recipe: Recipe,
+    notes: Sequence[str],
+    names: tuple[str, str | None],
+    own: Own,
+    places: Places,
+    start_from: PathLike | None,
+    budget: int | None,
+) -> Run:
+    """Resolve the recipe, make the run folder, with its first checkpoint in it, and train."""
+    say_notes(places.shown, notes)
+    ready = make_ready(recipe, own, places, start_from)
+    resolved, source, parts, device = ready.recipe, ready.source, ready.parts, ready.device
     environment = described(resolved, parts, device, own.model) | {
         "command": command_line(),
         "own_model": own.model is not None,
@@ -198,7 +222,7 @@ def start_run(
         "test_images": parts.test.checksum(),
         "left_out": [str(problem) for problem in source.problems],
     }
-    job = build_job(resolved, parts, source, device, model)
+    job = build_job(resolved, parts, source, device, ready.model)
     state = build_state(resolved, job)
     make_fit(resolved, parts, job, state, budget, places.shown.say)
     base, name = names

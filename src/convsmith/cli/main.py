@@ -23,10 +23,12 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("train", "Train a network from a preset or a recipe file."),
     "plan": ("plan", "Say what a training takes before it is run: memory, time, choices."),
+    "lr": ("lr", "Find a learning rate by letting it grow until the loss breaks away."),
     "evaluate": ("evaluate", "Measure a finished run again, on any part of its data."),
     "predict": ("predict", "Say what is in images and folders, with a run's network."),
     "export": ("export", "Write a run's network as ONNX, pt2, … and verify what was written."),
     "check": ("check", "Replay the golden samples of a bundle, a stranger's too."),
+    "diagnose": ("diagnose", "Say what is wrong with a run or a recipe, and what to change."),
     "data": ("data", "Show a data set and its augmentations, or check its files."),
     "compare": ("compare", "Compare runs: results, curves, and where their recipes differ."),
     "report": ("report", "Write a run's page, or an index of all runs."),

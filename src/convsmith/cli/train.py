@@ -1,13 +1,18 @@
 """``convsmith train``."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from convsmith.cli import options
 from convsmith.cli.output import print_json
 
-__all__ = ["command"]
+if TYPE_CHECKING:
+    from convsmith.api.run import Run
+
+__all__ = ["command", "show_results"]
 
 
 @click.command("train")
@@ -58,6 +63,11 @@ def command(
         flags=options.flags(given),
         sets=sets,
     )
+    show_results(run, as_json=as_json)
+
+
+def show_results(run: Run, *, as_json: bool) -> None:
+    """Print what a finished run reached."""
     results = run.results
     if as_json:
         print_json(results)

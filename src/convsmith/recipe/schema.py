@@ -163,6 +163,10 @@ class Train(Frozen):
     early_stopping: EarlyStop | None = None
     on_nonfinite: OnNonFinite = OnNonFinite()
     log_every: Count = Field(50, description="Steps between looks at the loss.")
+    watch: bool = Field(
+        False,
+        description="Log histograms of weights, gradients and outputs of the layers once an epoch.",
+    )
     tensorboard: bool = Field(False, description="Write TensorBoard's events too (extra track).")
     checkpoint: Checkpointing = Checkpointing()
 

@@ -34,6 +34,7 @@ Point = tuple[float, float | None]
 COLORS = 8  # the page defines --s1 to --s8
 MOST_POINTS = 400  # a line; more than a screen shows
 MOST_BARS = 12
+ROW = 18  # between the words of marks
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Series:
     name: str
     points: tuple[Point, ...]
     color: int = 0  # which of the page's colours, counted on and on
+    faint: bool = False  # drawn thin, behind, and without a place in the legend
 
     @property
     def css(self) -> str:
@@ -57,10 +59,11 @@ class Series:
 
 @dataclass(frozen=True)
 class Mark:
-    """A vertical line with a word to it."""
+    """A vertical line with a word to it; ``row`` counts upward, for words that would overlap."""
 
     x: float
     label: str
+    row: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class LineChart:
     kind: Kind = "number"
     unit: str = ""
     log: bool = False
+    log_x: bool = False
     from_zero: bool = False
     marks: tuple[Mark, ...] = ()
     small: bool = False
@@ -116,29 +120,28 @@ SMALL = Frame(400, 250, 56, 12, 20, 46)
 def line_chart(chart: LineChart) -> Markup:
     """Return a figure with title, legend and lines; one that says so where there is no value."""
     frame = SMALL if chart.small else WIDE
-    series = tuple(
-        Series(each.name, thin(each.points, MOST_POINTS), each.color) for each in chart.series
-    )
+    series = tuple(replace(each, points=thin(each.points, MOST_POINTS)) for each in chart.series)
     points = [point for each in series for point in each.points]
     values = [y for _, y in points if y is not None]
     log = chart.log and bool(values) and min(values) > 0
     if not values:
         drawing = Markup('<p class="nothing">No values were logged.</p>')
     else:
-        across = spread_scale([x for x, _ in points])
+        places = [x for x, _ in points]
+        across = log_scale(places) if chart.log_x else spread_scale(places)
         if log:
             upward = log_scale(values)
         else:
             upward = linear_scale(values, chart.kind, from_zero=chart.from_zero)
         longest = max(map(len, upward.labels), default=0)
-        frame = replace(frame, left=max(frame.left, 12 + 8 * longest))
-        body = Markup("").join(
-            [
-                draw_axes(frame, across, upward, chart.x_label),
-                *(draw_mark(frame, across, mark) for mark in chart.marks),
-                *(draw_line(frame, across, upward, each) for each in series),
-            ]
+        above = ROW * max((mark.row for mark in chart.marks), default=0)
+        frame = replace(
+            frame,
+            left=max(frame.left, 12 + 8 * longest),
+            top=frame.top + above,
+            height=frame.height + above,
         )
+        body = draw_body(chart, frame, across, upward, series)
         drawing = wrap(chart, frame, body, read_out(chart, frame, across, upward, series))
     return Markup(
         '<figure class="chart" id="{}"><figcaption><span class="title">{}</span>{}{}</figcaption>'
@@ -149,6 +152,20 @@ def line_chart(chart: LineChart) -> Markup:
         note(chart, log),
         "" if [each.name for each in series] == [chart.title] else legend(series),
         drawing,
+    )
+
+
+def draw_body(
+    chart: LineChart, frame: Frame, across: Scale, upward: Scale, series: Sequence[Series]
+) -> Markup:
+    """Return axes, marks and lines, the faint ones behind."""
+    lines = sorted(series, key=lambda each: not each.faint)
+    return Markup("").join(
+        [
+            draw_axes(frame, across, upward, chart.x_label),
+            *(draw_mark(frame, across, mark) for mark in chart.marks),
+            *(draw_line(frame, across, upward, each) for each in lines),
+        ]
     )
 
 
@@ -181,6 +198,7 @@ def legend(series: Sequence[Series]) -> Markup:
             ' stroke="{}" stroke-dasharray="{}"/></svg>{}</li>'
         ).format(each.css, each.dash, each.name)
         for each in series
+        if not each.faint
     )
     return Markup('<ul class="legend">{}</ul>').format(items)
 
@@ -190,7 +208,7 @@ def summary(chart: LineChart) -> str:
     parts = []
     for each in chart.series:
         known = [y for _, y in each.points if y is not None]
-        if known:
+        if known and not each.faint:
             ends = f"from {value_text(known[0], chart)} to {value_text(known[-1], chart)}"
             parts.append(f"{each.name} {ends}, {len(known)} values")
     return f"{chart.title} by {chart.x_label}: {'; '.join(parts)}"
@@ -238,10 +256,11 @@ def draw_mark(frame: Frame, across: Scale, mark: Mark) -> Markup:
     if not 0 <= share <= 1:
         return Markup("")
     x, (shift, anchor) = frame.x(share), (5, "start") if share < 0.7 else (-5, "end")
+    top = frame.top - ROW * mark.row
     return Markup(
         '<path class="mark" d="M{:.1f} {:.1f}V{:.1f}"/>'
         '<text class="mark" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>'
-    ).format(x, frame.top - 14, frame.y(0), x + shift, frame.top - 6, anchor, mark.label)
+    ).format(x, top - 14, frame.y(0), x + shift, top - 6, anchor, mark.label)
 
 
 def draw_line(frame: Frame, across: Scale, upward: Scale, series: Series) -> Markup:
@@ -256,17 +275,15 @@ def draw_line(frame: Frame, across: Scale, upward: Scale, series: Series) -> Mar
     path = "".join(
         "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in piece) for piece in pieces if len(piece) > 1
     )
-    dots = [piece[0] for piece in pieces if len(piece) == 1]
-    if len(pieces[-1]) > 1:
-        dots.append(pieces[-1][-1])
-    line = Markup('<path class="line" d="{}" stroke="{}" stroke-dasharray="{}"/>').format(
-        path, series.css, series.dash
+    dots = [piece[0] for piece in pieces[:-1] if len(piece) == 1] + [pieces[-1][-1]]
+    line = Markup('<path class="{}" d="{}" stroke="{}" stroke-dasharray="{}"/>').format(
+        "line faint" if series.faint else "line", path, series.css, series.dash
     )
     circles = [
         Markup('<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="3.2" fill="{}"/>').format(
             x, y, series.css
         )
-        for x, y in dots
+        for x, y in (() if series.faint else dots)
     ]
     return Markup("").join([line if path else Markup(""), *circles])
 

@@ -16,8 +16,10 @@ MEBI = 2.0**20
 BLUE, ORANGE, GREEN = 0, 1, 2
 
 
-def learning_curves(run: Overview, history: History) -> tuple[Markup, ...]:
-    """Return loss and accuracy by epoch; nothing before the first epoch has ended."""
+def learning_curves(
+    run: Overview, history: History, findings: tuple[Mark, ...] = ()
+) -> tuple[Markup, ...]:
+    """Return loss and accuracy by epoch, with marks; nothing before the first epoch has ended."""
     epochs = history.epochs
     if not epochs:
         return ()
@@ -32,7 +34,7 @@ def learning_curves(run: Overview, history: History) -> tuple[Markup, ...]:
     if run.ranked:
         top5 = by_epoch(epochs, lambda epoch: epoch.val_top5)
         accuracy.append(Series("validation top-5", top5, GREEN))
-    marks = best_mark(run)
+    marks = (*best_mark(run), *findings)
     return (
         line_chart(LineChart("loss", "Loss", "epoch", valued(loss), log=wide(loss), marks=marks)),
         line_chart(

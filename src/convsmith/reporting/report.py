@@ -10,9 +10,11 @@ from markupsafe import Markup
 from convsmith.reporting.classes import Classes, read_classes
 from convsmith.reporting.confidence import Confidence, read_confidence
 from convsmith.reporting.curves import learning_curves, pace_curves
+from convsmith.reporting.findings import Findings, finding_marks, read_findings
 from convsmith.reporting.headline import Tile, headline, notices, progress, tiles
 from convsmith.reporting.history import History, mapping, read_history
 from convsmith.reporting.labels import Labels, read_labels
+from convsmith.reporting.layers import LayerCharts, layer_charts
 from convsmith.reporting.overview import Overview, plain_text, read_overview
 from convsmith.reporting.plan import Planned, read_plan
 from convsmith.reporting.render import publish
@@ -69,8 +71,10 @@ class ReportPage:
     progress: float | None
     tiles: tuple[Tile, ...]
     notices: tuple[str, ...]
+    findings: Findings | Absent | None
     curves: tuple[Markup, ...]
     pace: tuple[Markup, ...]
+    layers: tuple[LayerCharts, ...]
     classes: Classes | Absent | None
     confidence: Confidence | Absent | None
     mistakes: Mistakes | Absent | None
@@ -98,7 +102,7 @@ def write_report(run: RunFolder) -> Path:
 def read_page(run: RunFolder) -> ReportPage:
     """Return everything that the page of a run shows."""
     overview, history = read_overview(run), read_history(run)
-    over = run.finished
+    over, findings = run.finished, read_findings(run)
     sheets = due(read_sheets(run), over)
     robustness, labels = wanted(read_robustness(run)), wanted(read_labels(run))
     return ReportPage(
@@ -108,8 +112,10 @@ def read_page(run: RunFolder) -> ReportPage:
         progress=progress(overview, history),
         tiles=tiles(overview, history),
         notices=notices(overview, history),
-        curves=learning_curves(overview, history),
+        findings=due(findings, over=False),  # it is there when somebody asked for it
+        curves=learning_curves(overview, history, finding_marks(findings, history)),
         pace=pace_curves(history),
+        layers=layer_charts(run),
         classes=due(read_classes(run), over),
         confidence=due(read_confidence(run), over),
         mistakes=due(read_mistakes(run), over),

@@ -22,6 +22,7 @@ Layout::
     ├── examples.json          mistakes by class and by pair of classes
     ├── robustness.json        accuracy on images made worse, once it was asked for
     ├── label_errors.json      training labels that look wrong, once they were asked for
+    ├── findings.json          what ``diagnose`` found
     ├── figures/               samples, what augmentation makes of them, the mistakes
     └── report.html            all of it as a page
 """
@@ -88,6 +89,7 @@ class RunFolder:
         self.examples = path / "examples.json"
         self.robustness = path / "robustness.json"
         self.label_errors = path / "label_errors.json"
+        self.findings = path / "findings.json"
         self.figures = path / "figures"
         self.plan = path / "plan.json"
         self.report = path / "report.html"

@@ -37,7 +37,27 @@ class Events:
         """Write the numbers of one event."""
         for name, value in named(event, values):
             self._writer.add_scalar(name, value, values["step"])
+        if event == "layers":
+            for name, histogram in values["histograms"].items():
+                self._add_histogram(name, histogram, values["step"])
         self._writer.flush()
+
+    def _add_histogram(self, name: str, histogram: Mapping[str, Any], step: int) -> None:
+        """Write a histogram of equal bins; sums are those of the bins' middles."""
+        low, high, counts = histogram["low"], histogram["high"], histogram["counts"]
+        width = (high - low) / len(counts)
+        middles = [low + width * (at + 0.5) for at in range(len(counts))]
+        self._writer.add_histogram_raw(
+            name,
+            min=low,
+            max=high,
+            num=sum(counts),
+            sum=sum(n * x for n, x in zip(counts, middles, strict=True)),
+            sum_squares=sum(n * x * x for n, x in zip(counts, middles, strict=True)),
+            bucket_limits=[low + width * (at + 1) for at in range(len(counts))],
+            bucket_counts=counts,
+            global_step=step,
+        )
 
     def forget_after(self, step: int) -> None:
         """Say that what was written of later steps is void: the run goes on from here."""

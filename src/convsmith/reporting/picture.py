@@ -1,0 +1,76 @@
+"""A chart as a picture file of its own: an SVG that any viewer shows."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from markupsafe import Markup
+
+from convsmith.errors import WriteError
+from convsmith.reporting.charts import ROW, WIDE, LineChart, Series, draw_body
+from convsmith.reporting.scales import linear_scale, log_scale, spread_scale
+from convsmith.runs.folder import write_atomically
+
+__all__ = ["write_picture"]
+
+# Pages define their colours, light and dark; a file has ink on paper, and viewers know no variables
+COLOURS = ("#2458c5", "#c8500a", "#1e7d50", "#8445bc", "#b32652", "#0b7c8c", "#8a6d00", "#5f6873")
+STYLE = """
+text { font: 13px "Segoe UI", "Helvetica Neue", "Noto Sans", "Liberation Sans", Arial, sans-serif;
+  fill: #5c626c; }
+text.title { font-size: 16px; font-weight: 650; fill: #1b1d21; }
+text.name { font-weight: 600; }
+.grid { stroke: #eeeeea; fill: none; }
+.axis, .tick { stroke: #c9c9c3; fill: none; }
+path.mark { stroke: #5c626c; stroke-dasharray: 2 4; fill: none; }
+text.mark { fill: #1b1d21; }
+.line { fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; }
+.line.faint { stroke-width: 1; opacity: 0.35; }
+"""
+TITLE, LEGEND = 40, 22
+
+
+def write_picture(path: Path, chart: LineChart) -> Path:
+    """Write a line chart with its title and legend as an SVG file, whole or not at all.
+
+    Raises:
+        WriteError: the place cannot be written.
+    """
+    try:
+        write_atomically(path, to_svg(chart))
+    except OSError as error:
+        raise WriteError(f"cannot write {path}: {error.strerror or error}") from error
+    return path
+
+
+def to_svg(chart: LineChart) -> str:
+    """Return a chart as SVG text."""
+    rows = max((mark.row for mark in chart.marks), default=0)
+    named = [each for each in chart.series if not each.faint]
+    above = TITLE + LEGEND + ROW * rows + 22
+    frame = replace(WIDE, width=760, height=380 + above, top=above)
+    values = [y for each in chart.series for _, y in each.points if y is not None]
+    places = [x for each in chart.series for x, _ in each.points]
+    across = log_scale(places) if chart.log_x else spread_scale(places)
+    body = draw_body(chart, frame, across, linear_scale(values, chart.kind), chart.series)
+    svg = Markup(
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {0} {1}" width="{0}" height="{1}">'
+        "<title>{2}</title><style>{3}</style>"
+        '<rect width="{0}" height="{1}" fill="#ffffff"/>'
+        '<text class="title" x="16" y="28">{2}</text>{4}{5}</svg>\n'
+    ).format(frame.width, frame.height, chart.title, Markup(STYLE), legend(named), body)
+    return re.sub(r"var\(--s(\d)\)", lambda found: COLOURS[int(found[1]) - 1], str(svg))
+
+
+def legend(series: list[Series]) -> Markup:
+    """Return the names of the lines in a row, each with a piece of its line."""
+    parts, x = [], 16
+    for each in series:
+        parts.append(
+            Markup(
+                '<path class="line" d="M{0} {1}h18" stroke="{2}" stroke-dasharray="{3}"/>'
+                '<text x="{4}" y="{5}">{6}</text>'
+            ).format(x, TITLE + 9, each.css, each.dash, x + 24, TITLE + 14, each.name)
+        )
+        x += 48 + 8 * len(each.name)
+    return Markup("").join(parts)

@@ -1,0 +1,193 @@
+"""Rules on evidence made by hand: what is over a threshold is found, what is under it is not."""
+
+from dataclasses import replace
+
+import pytest
+
+from convsmith.insight.evidence import Epoch, Evidence, Leak, NonFinite, Settings
+from convsmith.insight.findings import RULES, find
+from convsmith.insight.survey import Normed, Survey, Units
+from convsmith.insight.watch import Layer, Reading, Spread
+from convsmith.recipe.load import load_recipe
+
+SETTINGS = Settings(
+    rates=(("learning_rate", 0.1),),
+    batch_size=128,
+    epochs=10,
+    precision="bf16",
+    clip_norm=None,
+    weight_decay=5e-4,
+    norm="batch",
+    dropout=0.2,
+    augmented=True,
+    balanced=False,
+    chosen=True,
+)
+
+
+def reading(step, loss, gradient=0.3, ratio=2e-3):
+    """A step of three layers; the second one's gradient and ratio are given."""
+    layers = []
+    for name, largest in (("stem", 0.3), ("stage1", gradient), ("head", 0.4)):
+        values = Spread(0.0, 0.1, largest, 0.0)
+        layers.append(Layer(name, Spread(0, 0.1, 0.5, 0), values, 1.0, largest, ratio))
+    return Reading(step, 0.1, loss, tuple(layers), (), {})
+
+
+def survey(*, dead=3, saturated=0.1, off=2, mean=0.0, std=1.0, ranks=None):
+    """Activation functions and BatchNorm of 16 channels, as a healthy network has them."""
+    return Survey(
+        images=1000,
+        input_mean=mean,
+        input_std=std,
+        units=(
+            Units("stem.2", "relu", 16, (), 0.5, None),
+            Units("stage1.2", "relu", 16, tuple(range(dead)), 0.5, None),
+            Units("squeeze", "sigmoid", 16, (), 0.0, 0.0),
+            Units("gate", "sigmoid", 16, (), 0.0, saturated),
+        ),
+        norms=(
+            Normed("stem.1", (0.1,) * 16, (1.0,) * 16),
+            Normed("stage1.1", (0.8,) * off + (0.1,) * (16 - off), (1.1,) * 16),
+        ),
+        ranks=ranks or (900, 50, 20, 10, 10, 4, 3, 1, 1, 1),
+    )
+
+
+def losses(count=200, leap=None):
+    """A loss that falls from 2.3 to 0.2, with one leap if asked for."""
+    values = [0.2 + 2.1 * 0.97**n for n in range(count)]
+    if leap is not None:
+        values[150] = leap
+    return tuple(enumerate(values, 1))
+
+
+def epochs(train=(2.0, 0.9, 0.5, 0.4, 0.3), val=(1.9, 1.0, 0.6, 0.55, 0.5), top1=(0.95, 0.92)):
+    count = len(train)
+    return tuple(
+        Epoch(n, 40 * n, loss, top1[0] * n / count, held, top1[1] * n / count)
+        for n, (loss, held) in enumerate(zip(train, val, strict=True), 1)
+    )
+
+
+HEALTHY = Evidence(
+    classes=tuple("abcdefghij"),
+    counts=(100, 90, 110, 100, 95, 100, 105, 100, 100, 100),
+    validation=2000,
+    settings=SETTINGS,
+    complete=True,
+    losses=losses(),
+    epochs=epochs(),
+    readings=tuple(reading(step, loss) for step, loss in losses()[::10]),
+    trained=survey(),
+    held_out=survey(),
+    leak=Leak(2000, 3, (0.996, 0.9), (("image 1", "image 2"),)),
+)
+
+
+def with_readings(**values):
+    """Readings that all have the second layer as given."""
+    return {"readings": tuple(reading(s, loss, **values) for s, loss in losses()[::10])}
+
+
+def flat(value):
+    return tuple((step, value) for step, _ in losses())
+
+
+SICK = {
+    "nonfinite": {"nonfinite": NonFinite(41, "in the output of `stage1.0`")},
+    "exploding": with_readings(gradient=150.0),
+    "vanishing": with_readings(gradient=5e-7),
+    "rate-high": with_readings(ratio=0.15),
+    "rate-low": with_readings(ratio=2e-5) | {"losses": flat(2.3)},
+    "dead-relu": {"trained": survey(dead=9)},
+    "saturated": {"trained": survey(saturated=0.6)},
+    "batch-norm": {"trained": survey(off=5)},
+    "spike": {"losses": losses(leap=2.0)},
+    "overfit": {"epochs": epochs(val=(1.9, 0.6, 0.55, 0.8, 0.9), top1=(0.99, 0.8))},
+    "underfit": {"epochs": epochs(train=(2.3, 2.2, 2.1, 2.0, 1.9), top1=(0.3, 0.3))},
+    "label-noise": {"held_out": survey(ranks=(800, 40, 20, 20, 20, 20, 20, 20, 20, 20))},
+    "imbalance": {"counts": (10, *[100] * 9)},
+    "leakage": {"leak": replace(HEALTHY.leak, copies=30)},
+    "small-validation": {"validation": 60},
+    "input-scale": {"trained": survey(mean=78.0, std=70.0)},
+}
+NEARLY = {
+    "exploding": with_readings(gradient=90.0),
+    "vanishing": with_readings(gradient=2e-6),
+    "rate-high": with_readings(ratio=0.09),
+    "rate-low": with_readings(ratio=2e-5),  # and yet the loss falls
+    "dead-relu": {"trained": survey(dead=7)},
+    "saturated": {"trained": survey(saturated=0.45)},
+    "batch-norm": {"trained": survey(off=3)},
+    "spike": {"losses": losses(leap=0.5)},
+    "overfit": {"epochs": epochs(val=(1.9, 0.6, 0.55, 0.6, 0.62), top1=(0.99, 0.8))},
+    "underfit": {"complete": False, "epochs": epochs(train=(2.3, 2.2, 2.1, 2.0, 1.9))},
+    "label-noise": {"held_out": survey(ranks=(700, 150, 70, 40, 20, 8, 5, 3, 2, 2))},
+    "imbalance": {"counts": (40, *[100] * 9)},
+    "leakage": {"leak": replace(HEALTHY.leak, copies=15)},
+    "small-validation": {"validation": 60, "settings": replace(SETTINGS, chosen=False)},
+    "input-scale": {"trained": survey(mean=0.5, std=2.0)},
+}
+
+
+def test_there_is_a_sick_example_of_every_rule():
+    assert list(SICK.keys() ^ RULES.keys()) == []
+    assert len(RULES) == 16
+
+
+def test_a_healthy_training_and_no_evidence_yield_nothing():
+    assert find(HEALTHY) == ()
+    assert find(Evidence(("a", "b"), (), 0, SETTINGS)) == ()
+
+
+@pytest.mark.parametrize("rule", SICK)
+def test_what_is_over_a_threshold_is_found_with_evidence_and_advice_that_is_valid(rule):
+    found = find(replace(HEALTHY, **SICK[rule]))
+    assert [each.rule for each in found] == [rule]
+    finding = found[0]
+    for text in (finding.what, finding.evidence, finding.cause, finding.change):
+        assert text.strip()
+    assert any(each.isdigit() for each in finding.evidence)
+    assert finding.plot is not None
+    assert len(finding.plot.points) > 1
+    assert finding.sets or rule == "leakage"  # copies are mended in the data
+    load_recipe("digits", sets=finding.sets)
+
+
+@pytest.mark.parametrize("rule", NEARLY)
+def test_what_is_under_a_threshold_is_not(rule):
+    assert find(replace(HEALTHY, **NEARLY[rule])) == ()
+
+
+def test_the_place_is_named():
+    for rule, layer in (("exploding", "stage1"), ("nonfinite", "stage1.0"), ("saturated", "gate")):
+        assert find(replace(HEALTHY, **SICK[rule]))[0].layer == layer
+    assert find(replace(HEALTHY, **SICK["nonfinite"]))[0].step == 42
+    assert find(replace(HEALTHY, **SICK["spike"]))[0].step == 151
+    assert find(replace(HEALTHY, **SICK["overfit"]))[0].epoch == 3
+
+
+def test_consequences_are_not_reported_beside_their_cause():
+    both = SICK["nonfinite"] | SICK["underfit"]
+    assert [each.rule for each in find(replace(HEALTHY, **both))] == ["nonfinite"]
+    both = SICK["spike"] | {"readings": SICK["exploding"]["readings"]}
+    assert [each.rule for each in find(replace(HEALTHY, **both))] == ["exploding"]
+
+
+def test_small_gradients_of_what_is_learnt_are_no_finding():
+    learnt = tuple(reading(step, 0.01, gradient=1e-9) for step in range(150, 200, 5))
+    assert find(replace(HEALTHY, readings=HEALTHY.readings + learnt)) == ()
+
+
+def test_advice_on_the_rate_is_of_the_right_size():
+    low = find(replace(HEALTHY, **SICK["rate-low"]))[0]
+    assert low.sets == ("optimizer.learning_rate=10",)  # 2e-5 to a thousandth: 50, so 100 times
+    two = replace(SETTINGS, rates=(("learning_rate", 0.1), ("others_learning_rate", 0.01)))
+    high = find(replace(HEALTHY, settings=two, **SICK["rate-high"]))[0]
+    assert high.sets == ("optimizer.learning_rate=0.01", "optimizer.others_learning_rate=0.001")
+
+
+def test_the_share_of_wrong_labels_is_estimated():
+    wrong = find(replace(HEALTHY, **SICK["label-noise"]))[0]
+    assert wrong.what == "about 18% of the labels are wrong"  # 100 of 1000 in 5 of 9 places
