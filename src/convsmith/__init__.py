@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from convsmith.api.compress import compress
     from convsmith.api.doctor import doctor
     from convsmith.api.evaluate import evaluate
     from convsmith.api.load import load
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "compare",
+    "compress",
     "doctor",
     "evaluate",
     "load",
@@ -44,6 +46,7 @@ __all__ = [
 
 HOMES = {
     "compare": "convsmith.api.report",
+    "compress": "convsmith.api.compress",
     "doctor": "convsmith.api.doctor",
     "evaluate": "convsmith.api.evaluate",
     "load": "convsmith.api.load",

@@ -137,9 +137,7 @@ def innermost(node: fx.Node) -> str:
     return str(stack[-1][0]) if stack else ""
 
 
-def pair_of(
-    graph: fx.GraphModule, model: nn.Module, norm: fx.Node
-) -> tuple[Pair | None, str]:
+def pair_of(graph: fx.GraphModule, model: nn.Module, norm: fx.Node) -> tuple[Pair | None, str]:
     """Return the layer that a normalisation can be folded into, or why there is none."""
     if called(norm) is not aten.batch_norm:
         return None, "it normalises each image by what is in it"

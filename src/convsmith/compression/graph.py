@@ -1,6 +1,7 @@
 """A network as a graph of operations: what feeds what, and whose parameters it uses."""
 
 import copy
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -43,7 +44,7 @@ def graph_of(model: nn.Module, example: Tensor) -> fx.GraphModule:
     return fx.GraphModule(unlifted, unlifted.graph)  # this one can be trained
 
 
-def called(node: fx.Node) -> object:
+def called(node: fx.Node) -> Any:
     """Return the operation of a node without its overload, such as ``torch.ops.aten.conv2d``."""
     return getattr(node.target, "overloadpacket", None) if node.op == "call_function" else None
 
@@ -55,8 +56,9 @@ def parameters_of(node: fx.Node) -> tuple[str | None, ...]:
 
 def path_of(argument: object) -> str | None:
     """Return the name of a parameter or buffer, None for everything else."""
-    is_parameter = isinstance(argument, fx.Node) and argument.op == "get_attr"
-    return str(argument.target) if is_parameter else None  # type: ignore[union-attr]
+    if isinstance(argument, fx.Node) and argument.op == "get_attr":
+        return str(argument.target)
+    return None
 
 
 def owner(parameter: str) -> str:
