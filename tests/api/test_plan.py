@@ -1,11 +1,18 @@
 """The plan of a recipe: answered for every preset, on devices that are not here."""
 
+import json
 import time
 
 import pytest
+import torch
+from torch import nn
 
 import convsmith
+from convsmith.api import calibrate
+from convsmith.data import own_source
 from convsmith.errors import RecipeError, UserError
+from convsmith.planning.devices import find_device
+from convsmith.planning.machine import published
 from convsmith.recipe.presets import presets
 
 NAMES = [preset.name for preset in presets()]
@@ -43,3 +50,69 @@ def test_what_does_not_fit_is_told_with_what_would():
 def test_mistakes_are_one_line(options, kind, said):
     with pytest.raises(kind, match=said):
         convsmith.plan("cifar10-vgg", **options)
+
+
+@pytest.fixture
+def known_machine(monkeypatch):
+    """Stands for this machine, which takes half a minute to measure."""
+    monkeypatch.setattr(
+        "convsmith.api.plan.this_machine", lambda say: published(find_device("gtx-1060"))
+    )
+
+
+def test_a_network_and_data_of_your_own_have_a_plan():
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 3))
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    pixels, labels = torch.zeros(60, 1, 8, 8, dtype=torch.uint8), torch.arange(60) % 3
+    plan = convsmith.plan(
+        "digits",
+        sets=["data.validation=0"],
+        model=net,
+        data=own_source((pixels, labels), (pixels[:9], labels[:9])),
+        device="t4",
+    )
+    assert plan.parameters == 4 * 9 + 4 + 3 * 4 * 36 + 3
+    assert plan.macs == 36 * 4 * 9 + 3 * 4 * 36
+    assert (plan.images, plan.classes, plan.network) == (60, 3, "Sequential")
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+def test_the_plan_of_a_run_is_kept_in_its_page(tmp_path, known_machine):
+    run = convsmith.train("digits", epochs=1, runs=tmp_path, progress="none")
+    assert 'id="plan"' not in run.folder.report.read_text()
+    convsmith.plan(run.path, device="t4")  # not where it was trained
+    assert not run.folder.plan.exists()
+    plan = convsmith.plan(run.path.name, runs=tmp_path)
+    page = run.folder.report.read_text()
+    assert 'id="plan"' in page
+    assert plan.answer in page
+    assert all(check.reason in page for check in plan.checks if "'" not in check.reason)
+    assert json.loads(run.folder.plan.read_text())["parameters"] == plan.parameters
+    run.folder.plan.write_text("{}")
+    convsmith.report(run.path)
+    assert "plan.json" in run.folder.report.read_text()
+
+
+def test_a_machine_is_measured_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    rates = {f"{kind}/{p}": ((64, 1e9),) for kind in ("conv", "matrix") for p in ("fp32", "bf16")}
+    calls = []
+
+    def measured(precisions):
+        calls.append(precisions)
+        return rates, 1e9, 1e-6
+
+    monkeypatch.setattr(calibrate, "measure_rates", measured)
+    monkeypatch.setattr(calibrate, "measure_growth", lambda precisions, say: (2e8, 1.3))
+    said = []
+    first, again = (calibrate.this_machine(said.append) for _ in range(2))
+    assert first == again
+    assert len(calls) == 1
+    assert said == ["measuring this machine, once: how fast it is"]
+    assert (first.runtime, first.growth) == (2e8, 1.3)
+
+
+@pytest.mark.timeout(300)
+def test_a_training_for_measuring_runs_in_a_process_of_its_own():
+    peak = calibrate.measured_peak("tiny", "fp32")
+    assert 2**26 < peak < 2**30

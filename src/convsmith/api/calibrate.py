@@ -5,13 +5,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from statistics import fmean
 
 import torch
-from torch import nn
 
 from convsmith.errors import DeviceError
 from convsmith.planning.calibration import measure_rates, read_machine, write_machine
 from convsmith.planning.machine import Machine
+from convsmith.planning.synthetic import NETWORKS
 from convsmith.planning.trace import trace
 from convsmith.processor import cpu_name
 from convsmith.training.device import bf16_supported
@@ -21,7 +22,7 @@ from convsmith.training.precision_auto import machine as machine_key
 __all__ = ["this_machine"]
 
 Say = Callable[[str], None]
-BATCHES = (32, 96)
+BATCH = 96
 TRIAL = """
 import json, sys
 import torch
@@ -29,7 +30,7 @@ from convsmith.training.memory import peak_bytes, used_bytes
 cpu = torch.device("cpu")
 before = used_bytes(cpu)
 from convsmith.api.calibrate import try_training
-try_training(sys.argv[1], int(sys.argv[2]), sys.argv[3])
+try_training(*sys.argv[1:])
 print(peak_bytes(cpu) - before)
 """
 
@@ -63,37 +64,40 @@ def this_machine(say: Say) -> Machine:
     return machine
 
 
-def measure_growth(precisions: tuple[str, ...], say: Say) -> tuple[float, dict[str, float]]:
-    """Return the bytes of a process besides its tensors, and the share that its heap adds to them.
+def measure_growth(precisions: tuple[str, ...], say: Say) -> tuple[float, float]:
+    """Return the bytes of a process besides its tensors, and how its heap grows with them.
 
-    Short trainings of a network of usual layers are made in processes of their own; their peaks
-    are a line over the peaks of their tensors, with one foot and a slope for each precision.
+    Short trainings of small networks are made in processes of their own. What the smallest takes is
+    nearly all besides its tensors; what the others take more is compared with their traces' heaps.
     """
-    points = []
-    for precision in precisions:
-        for batch in BATCHES:
-            say(f"measuring this machine, once: memory of {batch} images in {precision}")
-            model = usual_layers()
-            live = trace(
-                model,
-                lambda copied: torch.optim.SGD(copied.parameters(), momentum=0.9),
-                (3, 32, 32),
-                batch,
-                precision=precision,
-                memory_format=torch.channels_last,
-            ).training_peak
-            points.append((precision, live, measured_peak(precision, batch)))
-    columns = [[1.0, *(live * (each == name) for each in precisions)] for name, live, _ in points]
-    peaks = torch.tensor([[float(peak)] for *_, peak in points], dtype=torch.float64)
-    solved = torch.linalg.lstsq(torch.tensor(columns, dtype=torch.float64), peaks).solution
-    runtime, *slopes = solved.flatten().tolist()
-    return runtime, dict(zip(precisions, slopes, strict=True))
+    say("measuring this machine, once: memory besides tensors")
+    least, data = traced_heap("tiny", "fp32", BATCH), 3 * BATCH * 3 * 32 * 32
+    runtime = measured_peak("tiny", "fp32") - least - data
+    ratios = []
+    for name in ("plain", "residual", "inverted"):
+        for precision in precisions:
+            say(f"measuring this machine, once: memory of the {name} network in {precision}")
+            peak = measured_peak(name, precision)
+            ratios.append((peak - runtime - data) / traced_heap(name, precision, BATCH))
+    return float(runtime), fmean(ratios)
 
 
-def measured_peak(precision: str, batch: int) -> int:
+def traced_heap(name: str, precision: str, batch: int) -> int:
+    """Return what a heap comes to hold for the tensors of such a training."""
+    return trace(
+        NETWORKS[name](),
+        lambda copied: torch.optim.SGD(copied.parameters(), momentum=0.9),
+        (3, 32, 32),
+        batch,
+        precision=precision,
+        memory_format=torch.channels_last,
+    ).heap
+
+
+def measured_peak(name: str, precision: str) -> int:
     """Return what a training takes beyond ``import torch``, in a process of its own."""
     with tempfile.TemporaryDirectory() as place:
-        command = [sys.executable, "-c", TRIAL, precision, str(batch), place]
+        command = [sys.executable, "-c", TRIAL, name, precision, place]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.splitlines() or ["it says nothing"])[-1]
@@ -101,27 +105,13 @@ def measured_peak(precision: str, batch: int) -> int:
     return int(json.loads(done.stdout))
 
 
-def usual_layers() -> nn.Module:
-    """Return a network of layers as most have them: 3x3 convolutions, BatchNorm, ReLU, pooling."""
-    layers: list[nn.Module] = []
-    channels = 3
-    for width in (64, 128, 128, 256, 256):
-        layers += [
-            nn.Conv2d(channels, width, 3, padding=1, stride=2 if channels in (64, 128) else 1),
-            nn.BatchNorm2d(width),
-            nn.ReLU(inplace=True),
-        ]
-        channels = width
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10))
-
-
-def try_training(precision: str, batch: int, place: str) -> None:
-    """Train the usual layers for four steps, as any training is made."""
+def try_training(name: str, precision: str, place: str) -> None:
+    """Train one of the networks for four steps, as any training is made."""
     from convsmith.api.train import train
     from convsmith.data import own_source
 
-    labels = torch.arange(2 * batch) % 10
-    pixels = torch.randint(0, 256, (2 * batch, 3, 32, 32), dtype=torch.uint8)
+    labels = torch.arange(2 * BATCH) % 10
+    pixels = torch.randint(0, 256, (2 * BATCH, 3, 32, 32), dtype=torch.uint8)
     train(
         {
             "data": {"source": "own", "validation": 0, "augment": "none"},
@@ -129,14 +119,14 @@ def try_training(precision: str, batch: int, place: str) -> None:
             "optimizer": "momentum",
             "train": {
                 "epochs": 2,
-                "batch_size": batch,
+                "batch_size": BATCH,
                 "precision": precision,
                 "memory_format": "channels_last",
                 "device": "cpu",
             },
         },
-        model=usual_layers(),
-        data=own_source((pixels, labels), (pixels[:20], labels[:20])),
+        model=NETWORKS[name](),
+        data=own_source((pixels, labels), (pixels[:BATCH], labels[:BATCH])),
         runs=place,
         progress="none",
     )

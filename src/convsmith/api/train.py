@@ -7,7 +7,6 @@ import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import numpy
 import torch
@@ -18,6 +17,7 @@ from convsmith.api.drive import Session, drive, first_checkpoint, restore_newest
 from convsmith.api.figures import write_samples
 from convsmith.api.finish import finish
 from convsmith.api.load import read_weights
+from convsmith.api.own import Own
 from convsmith.api.progress import Progress, ProgressKind, choose_progress, ticking
 from convsmith.api.provenance import card, command_line, described, headline, lasting_path
 from convsmith.api.run import Run, open_run, require_own_model
@@ -71,31 +71,6 @@ class Places:
     data_root: PathLike | None
     progress: ProgressKind
     shown: Progress  # of that kind
-
-
-@dataclass(frozen=True)
-class Own:
-    """A user's own network and data, which no recipe can describe."""
-
-    model: nn.Module | None
-    data: Source | None
-
-    @classmethod
-    def among(cls, model: object, data: object) -> Self:
-        """Return what is a user's own of a network and data that may also be named.
-
-        Raises:
-            UserError: one of them is of another kind.
-        """
-        if not isinstance(model, str | nn.Module | None):
-            raise UserError(f"model must be a network or its name, not a {type(model).__name__}")
-        if not isinstance(data, str | Source | None):
-            kind = type(data).__name__
-            raise UserError(f"data must be a name or what convsmith.own_source makes, not a {kind}")
-        return cls(
-            model if isinstance(model, nn.Module) else None,
-            data if isinstance(data, Source) else None,
-        )
 
 
 def train(

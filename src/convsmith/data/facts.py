@@ -5,9 +5,10 @@ from pathlib import Path
 
 from convsmith.data import FILES, SOURCES
 from convsmith.data.files import look, usual_size
+from convsmith.data.images import Source
 from convsmith.errors import DataError, did_you_mean
 
-__all__ = ["Facts", "facts"]
+__all__ = ["Facts", "facts", "facts_of"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,18 @@ def facts(source: str, image_size: tuple[int, int] | None, channels: int | None)
         image_size or found.image_size,
         found.value_bytes,
         found.notes,
+    )
+
+
+def facts_of(source: Source) -> Facts:
+    """Return the same of a source that has been read."""
+    return Facts(
+        train=len(source.train),
+        test=0 if source.test is None else len(source.test),
+        classes=len(source.classes),
+        channels=source.train.channels,
+        image_size=source.train.image_size,
+        value_bytes=source.train.pixels.element_size(),
     )
 
 

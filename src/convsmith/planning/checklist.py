@@ -10,6 +10,7 @@ from convsmith.planning.trace import Layer, Trace
 __all__ = ["Check", "Design", "check"]
 
 Verdict = Literal["good", "warn", "bad"]
+UNITS = ((1e15, "PFLOP"), (1e12, "TFLOP"), (1e9, "GFLOP"))
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Design:
     pretrained: bool
     batch_norm: bool
     precision: str
-    fastest: str  # precision of the device
+    fastest: str  # precision for this network on the device
     memory: int  # bytes that training takes
     room: int | None  # bytes that there are
     seconds: float  # of the whole run
@@ -206,9 +207,17 @@ def schedule(design: Design) -> Check:
 def compute(design: Design, trace: Trace) -> Check:
     """Say what the training costs; backward is about twice forward."""
     total = 6.0 * trace.macs * design.images * design.epochs
-    words = f"{total / 1e15:.3g} PFLOP, {design.seconds / 3600:.3g} hours here"
+    unit, name = next(each for each in UNITS if total >= each[0] or each is UNITS[-1])
+    words = f"{total / unit:.3g} {name} in {duration(design.seconds)}"
     verdict: Verdict = "good" if design.seconds < 24 * 3600 else "warn"
     return Check("compute", verdict, words)
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the unit that suits it."""
+    if seconds < 90:
+        return f"{seconds:.2g} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.3g} hours"
 
 
 def memory(design: Design) -> Check:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from convsmith.planning.estimate import Memory, memory_of, seconds_of
+from convsmith.planning.estimate import Memory, held_bytes, memory_of, seconds_of
 from convsmith.planning.machine import Machine
 from convsmith.planning.trace import Trace, trace
 from convsmith.training.recompute import stages_of
@@ -45,7 +45,9 @@ class Steps:
     held: bool  # under a limit, where freed memory is given back at once
     made: dict[tuple[str, bool, int], Trace] = field(default_factory=dict)
 
-    def trace(self, precision: str, accumulate: int, *, recompute: bool) -> Trace:
+    def trace(
+        self, precision: str, accumulate: int, *, recompute: bool, only_step: bool = False
+    ) -> Trace:
         """Return the trace of a micro-batch; with ``recompute`` all stages are computed again."""
         key = (precision, recompute, accumulate)
         if key not in self.made:
@@ -57,14 +59,13 @@ class Steps:
                 precision=precision,
                 memory_format=self.memory_format,
                 recompute=stages_of(self.model) if recompute else (),
+                only_step=only_step,
             )
         return self.made[key]
 
-    def memory(self, made: Trace, machine: Machine, precision: str) -> Memory:
+    def memory(self, made: Trace, machine: Machine) -> Memory:
         """Return what a training with such a step takes on a machine."""
-        return memory_of(
-            made, machine, precision, average=self.average, data=self.data, held=self.held
-        )
+        return memory_of(made, machine, average=self.average, data=self.data, held=self.held)
 
 
 def choices(steps: Steps, machine: Machine, accumulate: int, room: int | None) -> list[Choice]:
@@ -76,11 +77,11 @@ def choices(steps: Steps, machine: Machine, accumulate: int, room: int | None) -
     found = []
     for precision in dict.fromkeys(("fp32", machine.precision)):
         for recompute in (False, True) if stages_of(steps.model) else (False,):
-            made = steps.trace(precision, accumulate, recompute=recompute)
+            made = steps.trace(precision, accumulate, recompute=recompute, only_step=True)
             seconds = seconds_of(made, machine, accumulate).step
-            total = steps.memory(made, machine, precision).training
-            growth = 1.0 if steps.held else machine.growth.get(precision, 1.0)
-            moving = growth * max(0, made.training_peak - made.weights - made.optimizer)
+            total = steps.memory(made, machine).training
+            grown = held_bytes(made, machine, held=steps.held)
+            moving = grown * max(0.0, 1 - (made.weights + made.optimizer) / made.training_peak)
             for split in SPLITS:
                 count = accumulate * split
                 if steps.batch % count:

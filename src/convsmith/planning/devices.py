@@ -76,7 +76,8 @@ def find_device(name: str) -> Device:
     within = [known for known in DEVICES if known in key]
     if not within:
         known = ", ".join(["auto", "cpu", "cuda", *DEVICES])
+        begun = [each for each in DEVICES if key and each.startswith(key)]
         raise DeviceError(
-            f"no device is called {name!r}{did_you_mean(key, DEVICES)}; known: {known}"
+            f"no device is called {name!r}{did_you_mean(key, begun or DEVICES)}; known: {known}"
         )
     return DEVICES[max(within, key=len)]

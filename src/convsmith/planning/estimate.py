@@ -9,7 +9,7 @@ from convsmith.planning.machine import Machine
 from convsmith.planning.tape import Operation
 from convsmith.planning.trace import Trace
 
-__all__ = ["Memory", "Seconds", "by_owner", "memory_of", "seconds_of"]
+__all__ = ["Memory", "Seconds", "by_owner", "held_bytes", "memory_of", "seconds_of"]
 
 PRECISION = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
@@ -19,7 +19,8 @@ class Memory:
     """The bytes of a training, by what they are for; ``training`` and ``inference`` are the peaks.
 
     ``temporary`` are tensors that live for a moment within the step; ``runtime`` is what the
-    process holds besides tensors: libraries, generated code, and what its allocator keeps.
+    process holds besides tensors: libraries, generated code, and what its allocator keeps. Not all
+    is held at once, since gradients come as activations go: the peak may be less than the sum.
     """
 
     weights: int
@@ -79,10 +80,16 @@ def time_of(operation: Operation, machine: Machine) -> tuple[float, bool]:
     return max(traffic, arithmetic) + machine.overhead, arithmetic > traffic
 
 
+def held_bytes(trace: Trace, machine: Machine, *, held: bool) -> int:
+    """Return what a process comes to hold for its tensors; ``held`` as for :func:`memory_of`."""
+    if held or machine.growth is None:
+        return trace.training_peak
+    return max(trace.training_peak, round(machine.growth * trace.heap))
+
+
 def memory_of(
     trace: Trace,
     machine: Machine,
-    precision: str,
     *,
     average: bool,
     data: int,
@@ -93,17 +100,16 @@ def memory_of(
     Args:
         trace: of a step of one micro-batch.
         machine: knows what a process holds besides its tensors.
-        precision: of the step.
         average: whether a moving average of the weights is kept.
         data: bytes of images in memory.
         held: under a limit, where freed memory is given back at once.
     """
     held_weights = trace.weights + trace.gradients + trace.optimizer
     copies = trace.weights if average else 0
-    growth = 1.0 if held else machine.growth.get(precision, 1.0)
+    grown = held_bytes(trace, machine, held=held)
     tensors = trace.training_peak + copies
     fixed = int(machine.runtime)
-    kept = int((growth - 1) * trace.training_peak)
+    kept = grown - trace.training_peak
     return Memory(
         weights=trace.weights,
         gradients=trace.gradients,

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from convsmith.planning.devices import Device
 
@@ -23,7 +23,8 @@ class Machine:
 
     ``rates`` are FLOP/s by ``kind/precision`` at some widths, lowest first; ``bandwidth`` bytes a
     second; ``overhead`` seconds an operation. ``runtime`` are the bytes that a process takes
-    besides its tensors, ``growth`` by precision how much more than its tensors it comes to hold.
+    besides its tensors, ``growth`` how many times a trace's heap it comes to hold; None where
+    nothing freed is kept.
     """
 
     name: str
@@ -33,14 +34,8 @@ class Machine:
     overhead: float
     rates: Mapping[str, tuple[tuple[int, float], ...]]
     runtime: float = 0.0
-    growth: Mapping[str, float] = field(default_factory=dict)
+    growth: float | None = None
     basis: str = ""
-
-    @property
-    def fastest(self) -> str:
-        """Return the precision in which convolutions are fastest; bf16 before fp16."""
-        known = [each for each in ("bf16", "fp16", "fp32") if f"conv/{each}" in self.rates]
-        return max(known, key=lambda each: self.rate("conv", each, 256))
 
     def rate(self, kind: str, precision: str, width: int) -> float:
         """Return the FLOP/s of a kind of operation, between those of the widths that are known."""
@@ -76,5 +71,6 @@ def published(device: Device) -> Machine:
         overhead=LAUNCH,
         rates=rates,
         basis=f"published peaks, of which training reaches {REACHED['fp32']:.0%} in fp32 and "
-        f"{REACHED['fp16']:.0%} on Tensor cores, and {REACHED_BANDWIDTH:.0%} of the bandwidth",
+        f"{REACHED['fp16']:.0%} on Tensor cores, and {REACHED_BANDWIDTH:.0%} of the bandwidth; "
+        "cuDNN's workspace comes on top",
     )

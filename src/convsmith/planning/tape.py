@@ -34,7 +34,7 @@ class Operation:
 
 
 class Tape(TorchDispatchMode):
-    """Records operations, the bytes alive and the most that were. Final.
+    """Records operations, the bytes alive and the most that were, and what came and went. Final.
 
     Args:
         owner: called at each operation, says to which layer it belongs.
@@ -46,6 +46,7 @@ class Tape(TorchDispatchMode):
         self.phase = ""
         self.alive = 0
         self.peak = 0
+        self.events: list[tuple[int, int]] = []
         self._owner = owner
         self._sizes: dict[int, int] = {}
 
@@ -92,12 +93,14 @@ class Tape(TorchDispatchMode):
         if key in self._sizes:
             return
         self._sizes[key] = storage.nbytes()
+        self.events.append((key, storage.nbytes()))
         self.alive += storage.nbytes()
         self.peak = max(self.peak, self.alive)
         weakref.finalize(storage, self._gone, key)
 
     def _gone(self, key: int) -> None:
         self.alive -= self._sizes.pop(key)
+        self.events.append((key, 0))
 
 
 def kind_of(name: str, args: Sequence[Any]) -> tuple[str, int]:

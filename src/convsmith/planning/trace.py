@@ -12,6 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
 from torch.optim import Optimizer
 
+from convsmith.planning.heap import kept_heap
 from convsmith.planning.tape import Operation, Tape
 from convsmith.training.precision import make_precision
 from convsmith.training.recompute import recomputed
@@ -44,7 +45,8 @@ class Trace:
     """What a step of one micro-batch does and holds, in bytes; the peaks hold all of it at once.
 
     ``training_peak`` includes weights, gradients, the optimizer's state and the images;
-    ``inference_peak`` weights and images.
+    ``inference_peak`` weights and images. ``heap`` is what holding ``training_peak`` comes to where
+    an allocator keeps what is freed.
     """
 
     micro_batch: int
@@ -56,6 +58,7 @@ class Trace:
     optimizer: int
     training_peak: int
     inference_peak: int
+    heap: int
 
     @property
     def parameters(self) -> int:
@@ -82,6 +85,7 @@ def trace(
     precision: str = "fp32",
     memory_format: torch.memory_format = torch.contiguous_format,
     recompute: tuple[str, ...] = (),
+    only_step: bool = False,
 ) -> Trace:
     """Run a training step and an inference on fake tensors, which have shapes and no bytes.
 
@@ -95,6 +99,7 @@ def trace(
         precision: ``fp32``, ``bf16`` or ``fp16``.
         memory_format: of filters and images.
         recompute: the stages that keep only their inputs.
+        only_step: leave out layers and inference, for speed.
     """
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng(devices=[]))
@@ -110,11 +115,12 @@ def trace(
             group.update({key: False for key in ("fused", "foreach") if key in group})
         images = torch.empty(micro_batch, *image).contiguous(memory_format=memory_format)
         labels = torch.zeros(micro_batch, dtype=torch.int64)
-        layers = describe(model, images, precision, owners, tape)
+        layers = () if only_step else describe(model, images, precision, owners, tape)
         for _ in range(2):  # in the second one the optimizer has its state
             tape.rewind()
             make_step(model, optimizer, (images, labels), precision, recompute, owners, tape)
         step, training_peak = tuple(tape.operations), tape.peak
+        heap = max(training_peak, kept_heap(tape.events))
         gradients = sum(p.grad.nbytes for p in model.parameters() if p.grad is not None)
         state = [v for values in optimizer.state.values() for v in values.values()]
         held = sum(each.nbytes for each in state if isinstance(each, Tensor))
@@ -122,8 +128,9 @@ def trace(
         model.eval()
         tape.rewind()
         tape.phase = "inference"
-        with torch.no_grad(), owners.watching(model), forward(precision):
-            model(images)
+        if not only_step:
+            with torch.no_grad(), owners.watching(model), forward(precision):
+                model(images)
         return Trace(
             micro_batch=micro_batch,
             layers=layers,
@@ -134,6 +141,7 @@ def trace(
             optimizer=held,
             training_peak=training_peak,
             inference_peak=tape.peak - held,
+            heap=heap,
         )
 
 

@@ -14,6 +14,7 @@ from convsmith.reporting.heat_map import MOST_CLASSES, heat_map
 from convsmith.reporting.history import History, mapping, read_history
 from convsmith.reporting.numbers import percent
 from convsmith.reporting.overview import Overview, plain_text, read_overview
+from convsmith.reporting.plan import Planned, read_plan
 from convsmith.reporting.render import publish
 from convsmith.reporting.sections import (
     Absent,
@@ -85,6 +86,7 @@ class ReportPage:
     matrix: Matrix | Absent | None
     mistakes: Mistakes | Absent | None
     sheets: tuple[Sheet, ...] | Absent | None
+    plan: Planned | Absent | None
     resume: str
     again: str
     surroundings: tuple[tuple[str, str], ...]
@@ -117,6 +119,7 @@ def read_page(run: RunFolder) -> ReportPage:
         matrix=due(read_matrix(run), over),
         mistakes=due(read_mistakes(run), over),
         sheets=due(read_sheets(run), over),
+        plan=due(read_plan(run), over=False),  # nobody has to have planned
         resume=shlex.join(["convsmith", "train", "--resume", str(run.path), *data_root(overview)]),
         again=again(run, overview),
         surroundings=surroundings(overview),

@@ -16,6 +16,7 @@ Layout::
     ├── results.json           what ``train --json`` prints
     ├── confusion.json         how often each class was taken for each, in the test part
     ├── mistakes.json          the surest mistakes in the test part
+    ├── plan.json             what `convsmith plan` foresaw, if it was asked
     ├── figures/               samples, what augmentation makes of them, the mistakes
     └── report.html            all of it as a page
 """
@@ -78,6 +79,7 @@ class RunFolder:
         self.confusion = path / "confusion.json"
         self.mistakes = path / "mistakes.json"
         self.figures = path / "figures"
+        self.plan = path / "plan.json"
         self.report = path / "report.html"
 
     @classmethod

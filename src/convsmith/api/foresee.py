@@ -1,0 +1,257 @@
+"""A plan: what a recipe's training takes on a machine, with the answer in words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import nn
+
+from convsmith.data.facts import Facts
+from convsmith.planning.checklist import Check, Design, check
+from convsmith.planning.choices import Choice, Steps, choices
+from convsmith.planning.estimate import Memory, Seconds, by_owner, seconds_of
+from convsmith.planning.machine import Machine
+from convsmith.planning.trace import Trace
+from convsmith.recipe.build import LAYOUTS, build_optimizer
+from convsmith.recipe.schema import Recipe
+from convsmith.sizes import in_words
+
+__all__ = ["Asked", "Choice", "Plan", "PlannedLayer", "foresee"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A recipe, called ``name``, with its network and what is known of its data."""
+
+    name: str
+    recipe: Recipe
+    known: Facts
+    model: nn.Module
+    network: str
+
+    @property
+    def images(self) -> int:
+        """Return how many images are trained on."""
+        return self.known.trained(self.recipe.data.test, self.recipe.data.validation)
+
+    @property
+    def batch(self) -> int:
+        """Return the images of an optimizer step."""
+        return min(self.recipe.train.batch_size, self.images)
+
+
+@dataclass(frozen=True)
+class PlannedLayer:
+    """One layer; ``seconds`` are of forward and backward of a micro-batch, bound as said."""
+
+    name: str
+    kind: str
+    output: tuple[int, ...]
+    parameters: int
+    macs: int
+    flops: int
+    kept_bytes: int
+    kept_share: float
+    seconds: float
+    bound: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a training takes. Bytes and seconds; ``images`` are those trained on in an epoch."""
+
+    recipe: str
+    network: str
+    device: str
+    basis: str
+    precision: str
+    batch_size: int
+    accumulate: int
+    image: tuple[int, int, int]
+    classes: int
+    images: int
+    parameters: int
+    macs: int
+    flops: int
+    file_bytes: int
+    layers: tuple[PlannedLayer, ...]
+    memory: Memory
+    room: int | None
+    step_seconds: float
+    epoch_seconds: float
+    run_seconds: float
+    images_per_second: float
+    inference_images_per_second: float
+    arithmetic_share: float
+    choices: tuple[Choice, ...]
+    answer: str
+    checks: tuple[Check, ...]
+    notes: tuple[str, ...]
+
+
+def foresee(asked: Asked, machine: Machine, room: int | None, *, held: bool) -> Plan:
+    """Return the plan of a recipe's network on a machine.
+
+    Args:
+        asked: the recipe, its network and what is known of its data.
+        machine: where it is trained; its ``precision`` is the step's.
+        room: the bytes that training may take.
+        held: under a limit, where freed memory is given back at once.
+    """
+    train = asked.recipe.train
+    steps = steps_of(asked, held=held)
+    again = train.gradient_checkpointing == "all"
+    made = steps.trace(machine.precision, train.accumulate, recompute=again)
+    used = steps.memory(made, machine)
+    seconds = seconds_of(made, machine, train.accumulate)
+    found = choices(steps, machine, train.accumulate, room)
+    per_epoch = max(1, asked.images // asked.batch)
+    total = min(train.max_steps or per_epoch * train.epochs, per_epoch * train.epochs)
+    return Plan(
+        recipe=asked.name,
+        network=asked.network,
+        device=machine.name,
+        basis=machine.basis,
+        precision=machine.precision,
+        batch_size=asked.batch,
+        accumulate=train.accumulate,
+        image=steps.image,
+        classes=asked.known.classes,
+        images=asked.images,
+        parameters=made.parameters,
+        macs=made.macs,
+        flops=2 * made.macs,
+        file_bytes=made.weights,
+        layers=layers_of(made, machine),
+        memory=used,
+        room=room,
+        step_seconds=seconds.step,
+        epoch_seconds=seconds.step * per_epoch,
+        run_seconds=seconds.step * total,
+        images_per_second=asked.batch / seconds.step,
+        inference_images_per_second=made.micro_batch / seconds.inference,
+        arithmetic_share=seconds.arithmetic,
+        choices=tuple(found),
+        answer=answer(asked, used, room, machine.precision, seconds, found),
+        checks=check(
+            design(
+                asked,
+                (machine.precision, found[0].precision),
+                used,
+                room,
+                seconds.step * total,
+                made,
+            ),
+            made,
+        ),
+        notes=asked.known.notes,
+    )
+
+
+def steps_of(asked: Asked, *, held: bool) -> Steps:
+    """Return the training step, for tracing."""
+    known, train = asked.known, asked.recipe.train
+    return Steps(
+        asked.model,
+        partial(build_optimizer, asked.recipe),
+        (known.channels, *known.image_size),
+        asked.batch,
+        LAYOUTS.get(train.memory_format, torch.channels_last),
+        average=train.ema is not None,
+        data=known.bytes_in_memory,
+        held=held,
+    )
+
+
+def layers_of(made: Trace, machine: Machine) -> tuple[PlannedLayer, ...]:
+    """Return the layers with their times and shares."""
+    times = by_owner((each for each in made.step if each.phase != "update"), machine)
+    kept = made.kept or 1
+    return tuple(
+        PlannedLayer(
+            name=layer.name or "(network)",
+            kind=layer.kind,
+            output=layer.output[1:],
+            parameters=layer.parameters,
+            macs=layer.macs,
+            flops=2 * layer.macs,
+            kept_bytes=layer.kept_bytes,
+            kept_share=layer.kept_bytes / kept,
+            seconds=times.get(layer.name, (0.0, False))[0],
+            bound="arithmetic" if times.get(layer.name, (0.0, False))[1] else "memory",
+        )
+        for layer in made.layers
+    )
+
+
+def answer(
+    asked: Asked,
+    used: Memory,
+    room: int | None,
+    precision: str,
+    seconds: Seconds,
+    found: Sequence[Choice],
+) -> str:
+    """Return the answer in words: whether it fits, and what to change if it does not."""
+    accumulate = asked.recipe.train.accumulate
+    split = f" in {accumulate} micro-batches" if accumulate > 1 else ""
+    words = f"{in_words(used.training)} at batch {asked.batch}{split} with {precision}"
+    if room is None:
+        return f"takes {words}"
+    if used.training <= room:
+        return f"fits in {in_words(room)}: {words}"
+    best = next((each for each in found if each.fits), None)
+    if best is None:
+        return (
+            f"does not fit in {in_words(room)}: {words}; nor does any of the choices: a smaller "
+            "batch, image or width would take less"
+        )
+    changes = []
+    if best.precision != precision:
+        changes.append(f"--precision {best.precision}")
+    if best.accumulate != accumulate:
+        changes.append(f"--set train.accumulate={best.accumulate}")
+    if best.gradient_checkpointing == "all":
+        changes.append("--set train.gradient_checkpointing=all")
+    slower = best.step_seconds / seconds.step - 1
+    smaller = best.memory / used.training - 1
+    return (
+        f"does not fit in {in_words(room)}: {words}; use {' '.join(changes)} "
+        f"({slower:+.0%} time, {smaller:+.0%} memory)"
+    )
+
+
+def design(
+    asked: Asked,
+    precisions: tuple[str, str],
+    used: Memory,
+    room: int | None,
+    run_seconds: float,
+    made: Trace,
+) -> Design:
+    """Return what the check-list looks at."""
+    recipe = asked.recipe
+    optimizer, model = recipe.optimizer.options, recipe.model.options
+    return Design(
+        image=(asked.known.channels, *asked.known.image_size),
+        classes=asked.known.classes,
+        images=asked.images,
+        epochs=recipe.train.epochs,
+        batch=asked.batch,
+        micro_batch=made.micro_batch,
+        learning_rate=optimizer["learning_rate"],
+        schedule=recipe.schedule.name,
+        warmup=recipe.schedule.options.get("warmup_epochs", 0.0),
+        weight_decay=optimizer.get("weight_decay", 0.0),
+        dropout=max(model.get("dropout", 0.0), model.get("block_dropout", 0.0)),
+        smoothing=recipe.loss.options.get("label_smoothing", 0.0),
+        augmented=recipe.data.augment != "none",
+        pretrained=recipe.transfer.weights is not None,
+        batch_norm=any("BatchNorm" in layer.kind for layer in made.layers),
+        precision=precisions[0],
+        fastest=precisions[1],
+        memory=used.training,
+        room=room,
+        seconds=run_seconds,
+    )

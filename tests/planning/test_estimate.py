@@ -1,0 +1,85 @@
+"""From traces to seconds and bytes, against hand-made figures."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from convsmith.planning.devices import DEVICES, find_device
+from convsmith.planning.estimate import by_owner, memory_of, seconds_of, time_of
+from convsmith.planning.machine import Machine, published
+from convsmith.planning.synthetic import NETWORKS
+from convsmith.planning.tape import Operation
+from convsmith.planning.trace import trace
+
+MACHINE = Machine(
+    name="made up",
+    memory=2**30,
+    precision="fp32",
+    bandwidth=1e9,
+    overhead=1e-6,
+    rates={"conv/fp32": ((16, 1e9), (256, 4e9)), "conv/bf16": ((16, 8e9),)},
+    runtime=1000.0,
+    growth=1.5,
+)
+
+
+def operation(kind="conv", flops=0, moved=0, width=16, dtype=torch.float32, phase="forward"):
+    return Operation("it", "layer", phase, kind, width, flops, moved, dtype)
+
+
+def test_the_longer_of_arithmetic_and_traffic_counts():
+    assert time_of(operation(flops=10**9, moved=10**6), MACHINE) == (pytest.approx(1 + 1e-6), True)
+    assert time_of(operation(flops=10**6, moved=10**9), MACHINE) == (pytest.approx(1 + 1e-6), False)
+
+
+def test_a_rate_lies_between_those_of_the_widths_that_were_measured():
+    assert MACHINE.rate("conv", "fp32", 8) == 1e9
+    assert MACHINE.rate("conv", "fp32", 64) == pytest.approx(2e9)
+    assert MACHINE.rate("conv", "fp32", 512) == 4e9
+    assert MACHINE.rate("conv", "bf16", 99) == 8e9
+
+
+@pytest.fixture(scope="module")
+def made():
+    def optimizer(model):
+        return torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+
+    return trace(NETWORKS["residual"](), optimizer, (3, 32, 32), 8)
+
+
+def test_micro_batches_repeat_everything_but_the_update(made):
+    flat = replace(MACHINE, rates={f"{kind}/fp32": ((1, 1e9),) for kind in kinds(made)})
+    one, four = (seconds_of(made, flat, accumulate) for accumulate in (1, 4))
+    update = sum(time_of(each, flat)[0] for each in made.step if each.phase == "update")
+    assert four.step == pytest.approx(4 * one.step - 3 * update)
+    layers = by_owner(made.step, flat)
+    assert sum(seconds for seconds, _ in layers.values()) == pytest.approx(one.step)
+
+
+def kinds(made):
+    return {each.kind for each in (*made.step, *made.inference) if each.flops}
+
+
+def test_the_parts_of_the_memory_cover_its_peak(made):
+    memory = memory_of(made, MACHINE, average=True, data=500)
+    parts = memory.weights + memory.gradients + memory.optimizer + memory.activations
+    parts += memory.temporary + memory.average + memory.data + memory.runtime
+    assert memory.training <= 1.0001 * parts  # not all of them are held at once
+    assert memory.training == pytest.approx(parts) or memory.temporary == 0
+    assert memory.average == memory.weights
+    assert memory.training == pytest.approx(1.5 * made.heap + 1000 + 500 + memory.average, abs=2)
+    under_a_limit = memory_of(made, MACHINE, average=False, data=0, held=True)
+    assert under_a_limit.training == made.training_peak + 1000
+    on_a_gpu = memory_of(made, replace(MACHINE, growth=None, runtime=0), average=False, data=0)
+    assert on_a_gpu.training == made.training_peak
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_a_published_device_is_never_faster_than_published(name):
+    device = DEVICES[name]
+    machine = published(device)
+    for precision, peak in device.flops.items():
+        assert machine.rate("conv", precision, 64) < peak
+    assert machine.bandwidth < device.bandwidth
+    assert find_device(name.upper().replace("-", " ")) is device
