@@ -268,13 +268,15 @@ def measured(
     made: Sequence[Made], samples: Samples, batches: Sequence[int], bound: float, say: Say
 ) -> tuple[Variant, ...]:
     """Return the variants with their figures; the first is the original."""
-    accuracies = []
-    for sample in (samples.selection, samples.test):
-        judged = []
-        for each in made:
-            say(f"measuring {each.name} on {len(sample):,} images")
-            judged.append(Judged.of(logits_of(each.runner, sample.batches()), sample.labels))
-        accuracies.append([judge(each, judged[0]) for each in judged])
+    parts = (samples.selection, samples.test)
+    accuracies: list[list[Accuracy]] = []
+    original: list[Judged] = []
+    for each in made:
+        say(f"measuring {each.name} on {sum(map(len, parts)):,} images")
+        judged = [Judged.of(logits_of(each.runner, part.batches()), part.labels) for part in parts]
+        original = original or judged
+        pairs = zip(judged, original, strict=True)
+        accuracies.append([judge(ours, its) for ours, its in pairs])
     sizes = sorted({1, JUDGED_AT, *batches})
     say("timing")
     pixels = samples.calibration.first(max(sizes))
@@ -298,7 +300,7 @@ def measured(
             marks=marks(selection.drop, bound, rates[each.name][JUDGED_AT], least),
             best=not any(dominates(other, cost) for other in costs),
         )
-        for each, selection, test, cost in zip(made, *accuracies, costs, strict=True)
+        for each, (selection, test), cost in zip(made, accuracies, costs, strict=True)
     )
 
 
@@ -337,7 +339,7 @@ def notes(workshop: Workshop, kinds: Sequence[str]) -> tuple[str, ...]:
 
 def write(run: RunFolder, found: Compressed, made: Sequence[Made]) -> None:
     """Replace what the run's folder holds of an earlier compression."""
-    folder = run.path / "compressed"
+    folder = run.compressed
     for each in made:
         if each.content is not None:
             write_whole(folder / f"{each.name}.onnx", each.content)
@@ -345,4 +347,4 @@ def write(run: RunFolder, found: Compressed, made: Sequence[Made]) -> None:
     for path in folder.glob("*.onnx"):
         if path.name not in kept:
             path.unlink()
-    write_atomically(run.path / "compress.json", to_json(asdict(found)))
+    write_atomically(run.compression, to_json(asdict(found)))

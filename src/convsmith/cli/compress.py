@@ -132,8 +132,8 @@ def readable(found: Compressed) -> str:
         kept = ", ".join(found.kept_float.layers) or "none"
         end = f"loses {100 * found.kept_float.drops[-1]:.2f} pp"
         blocks.append(f"left in fp32: {kept}; static then {end}")
-    for cut in found.cuts:
-        blocks.append(f"{', '.join(cut.layers)}: {cut.kept} of {cut.channels} channels")
+    cuts = [f"{', '.join(cut.layers)}: {cut.kept} of {cut.channels} channels" for cut in found.cuts]
+    blocks += ["\n".join(cuts)] if cuts else []
     blocks += [f"note: {each}" for each in found.notes]
     blocks.append(verdict(found))
     return "\n\n".join(blocks)
@@ -141,7 +141,8 @@ def readable(found: Compressed) -> str:
 
 def rows(found: Compressed) -> list[tuple[str, ...]]:
     """Return the table of variants; ``*`` is before those that no other beats in everything."""
-    sizes = list(found.variants[0].throughput)[1:]
+    timed = list(found.variants[0].throughput)
+    sizes = sorted({32, timed[-1]})
     head = ("", "variant", "top-1", "test top-1", "lost, pp", "agrees", "size", "one image")
     return [
         (*head, *(f"{size} a batch" for size in sizes), ""),

@@ -46,10 +46,8 @@ def absorbed(proto: Any) -> Any | None:
     if any(pads):
         image = padded(writer, image, pads, numpy.rint(mean).astype(numpy.uint8))
     levels = writer.node("Cast", [image], LEVELS, to=require("onnx").TensorProto.FLOAT)
-    inputs = [
-        writer.constant(f"{conv.input[1]}.of_levels", weight.astype(numpy.float32)),
-        writer.constant(f"{conv.input[1]}.bias_of_levels", bias.astype(numpy.float32)),
-    ]
+    inputs = [writer.replace(conv.input[1], weight.astype(numpy.float32))]
+    inputs.append(writer.constant("bias_of_levels", bias.astype(numpy.float32)))
     writer.node("Conv", [levels, *inputs], conv.output[0], **options)
     for node in writer.old:
         if node.output[0] not in old:
@@ -70,7 +68,8 @@ def beginning(graph: Any) -> tuple[set[str], Any, Array, Array] | None:
     _, less, times, conv = found
     options = attributes(conv)
     ours = less.input[1] in values and times.input[1] in values and conv.input[1] in values
-    if not ours or options.get("group", 1) != 1 or options.get("auto_pad", b"NOTSET") != b"NOTSET":
+    plain = options.get("group", 1) == 1 and options.get("auto_pad", b"NOTSET") == b"NOTSET"
+    if not ours or not plain or len(users[conv.input[1]]) > 1:
         return None
     mean, factor = values[less.input[1]].reshape(-1), values[times.input[1]].reshape(-1)
     return {node.output[0] for node in found}, conv, mean, factor

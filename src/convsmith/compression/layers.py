@@ -1,6 +1,6 @@
 """Which parts of an ONNX network become integers: its layers, and the activations between them."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,6 +136,7 @@ def activations(graph: Any, chosen: Iterable[Any]) -> dict[str, str]:
     fixed = {each.name for each in graph.initializer}
     ends = {each.name for each in graph.output}
     users = users_of(graph)
+    moved = {each.output[0]: each.input[0] for each in graph.node if each.op_type in SAME_SCALE}
     found: dict[str, str] = {}
     for node in chosen:
         taken = node.input[:1] if node.op_type in WEIGHTED else node.input
@@ -144,11 +145,18 @@ def activations(graph: Any, chosen: Iterable[Any]) -> dict[str, str]:
             after = clamped_by
         for name in [*taken, after.output[0]]:
             if name not in fixed and name not in ends:
-                found[name] = name
+                found[name] = source_of(name, moved)
     for node in graph.node:
         if node.op_type in SAME_SCALE and node.input[0] in found and node.output[0] not in ends:
             found[node.output[0]] = found[node.input[0]]
     return found
+
+
+def source_of(name: str, moved: Mapping[str, str]) -> str:
+    """Return the tensor whose values another has, given what only moves values."""
+    while name in moved:
+        name = moved[name]
+    return name
 
 
 def users_of(graph: Any) -> dict[str, list[Any]]:

@@ -55,6 +55,13 @@ class Writer:
         self.graph.initializer.append(require("onnx").numpy_helper.from_array(value, name))
         return name
 
+    def replace(self, name: str, value: Array) -> str:
+        """Put other numbers into an initializer; return its name."""
+        kept = [each for each in self.graph.initializer if each.name != name]
+        del self.graph.initializer[:]
+        self.graph.initializer.extend(kept)
+        return self.constant(name, value)
+
     def keep(self, node: Any) -> None:
         """Add one of the model's own nodes, which takes what its inputs have become."""
         for place, name in enumerate(node.input):

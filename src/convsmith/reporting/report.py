@@ -8,6 +8,7 @@ from typing import TypeVar
 from markupsafe import Markup
 
 from convsmith.reporting.charts import Bar, bar_chart
+from convsmith.reporting.compression import CompressionPage, read_compression
 from convsmith.reporting.curves import learning_curves, pace_curves
 from convsmith.reporting.headline import Tile, headline, notices, progress, tiles
 from convsmith.reporting.heat_map import MOST_CLASSES, heat_map
@@ -87,6 +88,7 @@ class ReportPage:
     mistakes: Mistakes | Absent | None
     sheets: tuple[Sheet, ...] | Absent | None
     plan: Planned | Absent | None
+    compression: CompressionPage | Absent | None
     resume: str
     again: str
     surroundings: tuple[tuple[str, str], ...]
@@ -120,6 +122,7 @@ def read_page(run: RunFolder) -> ReportPage:
         mistakes=due(read_mistakes(run), over),
         sheets=due(read_sheets(run), over),
         plan=due(read_plan(run), over=False),  # nobody has to have planned
+        compression=due(read_compression(run), over=False),  # nor compressed
         resume=shlex.join(["convsmith", "train", "--resume", str(run.path), *data_root(overview)]),
         again=again(run, overview),
         surroundings=surroundings(overview),

@@ -17,6 +17,8 @@ Layout::
     ├── confusion.json         how often each class was taken for each, in the test part
     ├── mistakes.json          the surest mistakes in the test part
     ├── plan.json             what `convsmith plan` foresaw, if it was asked
+    ├── compress.json         what `convsmith compress` measured, and the files that it made,
+    ├── compressed/           if it was asked
     ├── figures/               samples, what augmentation makes of them, the mistakes
     └── report.html            all of it as a page
 """
@@ -80,6 +82,8 @@ class RunFolder:
         self.mistakes = path / "mistakes.json"
         self.figures = path / "figures"
         self.plan = path / "plan.json"
+        self.compression = path / "compress.json"
+        self.compressed = path / "compressed"
         self.report = path / "report.html"
 
     @classmethod
