@@ -175,7 +175,7 @@ def compress(
             calibration_images=calibration,
             variants=(variants := measured(made, samples, batches, bound, say)),
             chosen=choose(variants),
-            layers=workshop.fused.layers,
+            layers=workshop.layers(),
             sensitivity=noises,
             kept_float=kept,
             cuts=() if workshop.pruned is None else workshop.pruned.cuts,

@@ -3,7 +3,7 @@
 import copy
 import tempfile
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from convsmith.compression.calibrate import Calibrated, calibrated
 from convsmith.compression.ends import full
 from convsmith.compression.fake import fake_quantised, trained_weights
-from convsmith.compression.fuse import Fused, fuse
+from convsmith.compression.fuse import Fused, FusedLayer, fuse
 from convsmith.compression.layers import Array
 from convsmith.compression.measure import Runner, onnx_runner, torch_runner
 from convsmith.compression.prune import Pruned, prune
 from convsmith.compression.quantize import bf16_weights, dynamic, static, weights_only
-from convsmith.compression.runtime import executed, integer_layers
+from convsmith.compression.runtime import executed, integer_layers, joined
 from convsmith.exporting.graph import Input
 from convsmith.exporting.libraries import require
 from convsmith.exporting.onnx import to_onnx
@@ -76,6 +76,11 @@ class Workshop:
             path = Path(place) / "model.onnx"
             to_onnx(network, self.given, path)
             return require("onnx").load(path)
+
+    def layers(self) -> tuple[FusedLayer, ...]:
+        """Return the network's layers, what was folded and what ONNX Runtime does in one go."""
+        done = joined(self.proto.SerializeToString())
+        return tuple(replace(each, joined=done.get(each.name, ())) for each in self.fused.layers)
 
     def original(self) -> Made:
         """Return the network as ``load`` gives it."""

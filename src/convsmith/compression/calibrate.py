@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from convsmith.compression.ends import LEVELS, absorbed
+from convsmith.compression.ends import absorbed
 from convsmith.compression.layers import (
+    LEVELS,
     OUTPUT,
     Array,
     activations,

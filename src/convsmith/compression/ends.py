@@ -11,6 +11,7 @@ from typing import Any
 import numpy
 
 from convsmith.compression.layers import (
+    LEVELS,
     OUTPUT,
     Array,
     attributes,
@@ -21,9 +22,8 @@ from convsmith.compression.layers import (
 from convsmith.compression.quantize import FULL, Ranges, Writer, scale_and_zero, static
 from convsmith.exporting.libraries import require
 
-__all__ = ["LEVELS", "absorbed", "full", "real_logits"]
+__all__ = ["absorbed", "full", "real_logits"]
 
-LEVELS = "levels"  # the image's values as real numbers, before they are taken as integers
 LOGITS = "logits"
 
 
@@ -117,15 +117,9 @@ def full(
     made = static(trimmed(without_maps), ranges, keep_float=keep_float, largest=largest)
     writer = Writer(made)
     scale, zero = scale_and_zero(*ranges[OUTPUT])
-    skipped = {f"{LEVELS}_uint8": LEVELS, LEVELS: None}
     for node in writer.old:
-        name = node.output[0]
-        if name == LEVELS:
-            writer.renamed[f"{LEVELS}_uint8"] = node.input[0]
-            continue
-        if name in skipped:
-            continue
-        node.output[0] = LOGITS if name == OUTPUT else name
+        if node.output[0] == OUTPUT:
+            node.output[0] = LOGITS
         writer.keep(node)
     parameters = [
         writer.constant("output_scale", numpy.array(scale, numpy.float32)),

@@ -7,7 +7,7 @@ for Efficient Integer-Arithmetic-Only Inference", 2017, section 3.2.
 """
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, fx, nn
@@ -41,13 +41,15 @@ class FusedLayer:
     """A convolution, linear layer or normalisation, and what became of it.
 
     ``absorbed`` is the normalisation that is now in its weights; ``then`` is what its output goes
-    through next, which a runtime may join; ``reason`` says why a normalisation was left.
+    through next, and ``joined`` what of that a runtime does in the same operation, once that is
+    known; ``reason`` says why a normalisation was left.
     """
 
     name: str
     kind: str
     absorbed: str | None = None
     then: tuple[str, ...] = ()
+    joined: tuple[str, ...] = ()
     reason: str = ""
 
 
@@ -111,7 +113,7 @@ def weighted_layer(model: nn.Module, node: fx.Node) -> FusedLayer | None:
 
 def with_norm(layer: FusedLayer, pair: Pair) -> FusedLayer:
     """Return a layer with its normalisation in it."""
-    return FusedLayer(layer.name, layer.kind, pair.norm, after(pair.normalised))
+    return replace(layer, absorbed=pair.norm, then=after(pair.normalised))
 
 
 def after(node: fx.Node) -> tuple[str, ...]:

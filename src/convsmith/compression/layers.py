@@ -10,6 +10,8 @@ from convsmith.errors import UserError, did_you_mean
 from convsmith.exporting.libraries import require
 
 __all__ = [
+    "LEVELS",
+    "OUTPUT",
     "Layer",
     "activations",
     "attributes",
@@ -28,6 +30,7 @@ INTEGER = ("Add", "Mul", "Concat", "AveragePool", "GlobalAveragePool")
 SAME_SCALE = ("MaxPool", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose")
 CLAMPS = ("Relu", "Clip")  # the integer's own ends do what they do
 OUTPUT = "output"
+LEVELS = "levels"  # of the image, from 0 to 255: they are integers already
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy
 
 from convsmith.compression.layers import (
+    LEVELS,
     Array,
     Layer,
     activations,
@@ -106,6 +107,9 @@ def static(
         if name in chosen and name in layers:
             scale, _ = scale_and_zero(*ranges[sources[node.input[0]]])
             integer_parameters(writer, layers[name], node, largest, scale)
+        if name == LEVELS and name in sources:  # the image is what it would be rounded to
+            real_again(writer, name, node.input[0], *parameters(writer, name, 0.0, 255.0))
+            continue
         writer.keep(node)
         if name in sources:
             quantised(writer, name, *ranges[sources[name]])
@@ -114,13 +118,23 @@ def static(
 
 def quantised(writer: Writer, name: str, low: float, high: float) -> None:
     """Make a tensor uint8 and real again: whatever takes it takes that."""
+    scale, zero = parameters(writer, name, low, high)
+    short = writer.node("QuantizeLinear", [name, scale, zero], f"{name}_uint8")
+    real_again(writer, name, short, scale, zero)
+
+
+def parameters(writer: Writer, name: str, low: float, high: float) -> tuple[str, str]:
+    """Add scale and zero point of a tensor as constants; return their names."""
     scale, zero = scale_and_zero(low, high)
-    scale_name = writer.constant(f"{name}_scale", numpy.array(scale, numpy.float32))
-    zero_name = writer.constant(f"{name}_zero", numpy.array(zero, numpy.uint8))
-    short = writer.node("QuantizeLinear", [name, scale_name, zero_name], f"{name}_uint8")
-    writer.renamed[name] = writer.node(
-        "DequantizeLinear", [short, scale_name, zero_name], f"{name}_real"
+    return (
+        writer.constant(f"{name}_scale", numpy.array(scale, numpy.float32)),
+        writer.constant(f"{name}_zero", numpy.array(zero, numpy.uint8)),
     )
+
+
+def real_again(writer: Writer, name: str, short: str, scale: str, zero: str) -> None:
+    """Let whatever takes a tensor take the real values of some integers."""
+    writer.renamed[name] = writer.node("DequantizeLinear", [short, scale, zero], f"{name}_real")
 
 
 def scale_and_zero(low: float, high: float) -> tuple[float, int]:

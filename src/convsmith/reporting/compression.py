@@ -59,7 +59,13 @@ class Layer:
     kind: str
     absorbed: str | None
     then: tuple[str, ...]
+    joined: tuple[str, ...]
     reason: str
+
+    @property
+    def apart(self) -> tuple[str, ...]:
+        """Return what the runtime does after the layer, as an operation of its own."""
+        return self.then[len(self.joined) :]
 
 
 @dataclass(frozen=True)
