@@ -79,7 +79,7 @@ class Workshop:
 
     def layers(self) -> tuple[FusedLayer, ...]:
         """Return the network's layers, what was folded and what ONNX Runtime does in one go."""
-        done = joined(self.proto.SerializeToString())
+        done = joined(self.proto)
         return tuple(replace(each, joined=done.get(each.name, ())) for each in self.fused.layers)
 
     def original(self) -> Made:
@@ -168,7 +168,7 @@ class Workshop:
     def onnx(self, name: str, proto: Any, about: str) -> Made:
         """Return a variant that is an ONNX file."""
         content = proto.SerializeToString()
-        count = integer_layers(executed(content))
+        count = integer_layers(executed(proto))
         runner = onnx_runner(content, self.threads)
         return Made(name, ONNX_RUNTIME, runner, len(content), about, content, count)
 

@@ -18,9 +18,12 @@ __all__ = [
     "constants",
     "copied",
     "integer_nodes",
+    "layer_name",
     "layers_of",
     "pooled_globally",
     "require_layers",
+    "sole_clamp",
+    "users_of",
 ]
 
 Array = NDArray[Any]
@@ -77,11 +80,15 @@ def layers_of(graph: Any, kinds: Collection[str] = WEIGHTED) -> list[Layer]:
         across = node.op_type == "MatMul" or (
             node.op_type == "Gemm" and not attributes(node).get("transB")
         )
-        name = node.input[1].removeprefix("network.").removesuffix(".weight")
         grouped = node.op_type == "ConvTranspose" and attributes(node).get("group", 1) > 1
         axis = 1 if across or (node.op_type == "ConvTranspose" and not grouped) else 0
-        found.append(Layer(name, node, node.input[1], axis))
+        found.append(Layer(layer_name(node.input[1]), node, node.input[1], axis))
     return found
+
+
+def layer_name(weight: str) -> str:
+    """Return what a layer is called in the network, given the name of its weight in the file."""
+    return weight.removeprefix("network.").removesuffix(".weight")
 
 
 def plain_gemm(node: Any) -> bool:
@@ -115,17 +122,20 @@ def integer_nodes(
 ) -> list[Any]:
     """Return the nodes that compute with integers: from the first layer on, without those kept.
 
-    ``between`` is whether sums and means are among them, which have no weights.
+    ``between`` is whether sums and means are among them, which have no weights; what a layer that
+    is kept goes into stays real too.
     """
     kept = {each.node.output[0] for each in layers_of(graph) if each.name in keep_float}
     layers = {each.node.output[0] for each in layers_of(graph)}
+    moved = {e.output[0]: e.input[0] for e in graph.node if e.op_type in SAME_SCALE + CLAMPS}
     wanted, reached, found = upstream(graph, OUTPUT), set[str](), []
     for node in graph.node:
         name = node.output[0]
         if name not in layers and not reached & set(node.input):
             continue  # the preprocessing, before the first layer
         reached |= set(node.output)
-        kind = name in layers or (between and node.op_type in INTEGER)
+        real = any(source_of(each, moved) in kept for each in node.input)
+        kind = name in layers or (between and node.op_type in INTEGER and not real)
         if kind and name in wanted and name not in kept:
             found.append(node)
     return found

@@ -112,14 +112,26 @@ def static(
             continue
         writer.keep(node)
         if name in sources:
+            if name in layers and name not in chosen:
+                guard(writer, name)
             quantised(writer, name, *ranges[sources[name]])
     return writer.finish()
+
+
+def guard(writer: Writer, name: str) -> None:
+    """Keep a layer real whose output is rounded at once.
+
+    ONNX Runtime makes the weights between DequantizeLinear and QuantizeLinear int8 by itself.
+    """
+    lowest = writer.constant(f"{name}_lowest", numpy.array(numpy.finfo("f").min, numpy.float32))
+    writer.renamed[name] = writer.node("Max", [name, lowest], f"{name}_itself")
 
 
 def quantised(writer: Writer, name: str, low: float, high: float) -> None:
     """Make a tensor uint8 and real again: whatever takes it takes that."""
     scale, zero = parameters(writer, name, low, high)
-    short = writer.node("QuantizeLinear", [name, scale, zero], f"{name}_uint8")
+    given = writer.renamed.get(name, name)
+    short = writer.node("QuantizeLinear", [given, scale, zero], f"{name}_uint8")
     real_again(writer, name, short, scale, zero)
 
 

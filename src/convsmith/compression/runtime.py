@@ -2,13 +2,14 @@
 
 import tempfile
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from convsmith.compression.layers import attributes
+from convsmith.compression.layers import attributes, layers_of, sole_clamp, users_of
 from convsmith.exporting.libraries import require
 
-__all__ = ["executed", "integer_layers", "joined", "session"]
+__all__ = ["executed", "integer_layers", "joined", "kinds", "session"]
 
 # What integer convolutions and linear layers are called in ONNX Runtime.
 INTEGER_LAYERS = (
@@ -30,34 +31,41 @@ def session(model: bytes, threads: int, *, keep: Path | None = None) -> Any:
     return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def executed(model: bytes, threads: int = 1) -> Counter[str]:
-    """Return how many operations of each kind ONNX Runtime executes for a model."""
-    return Counter(node.op_type for node in executed_nodes(model, threads))
-
-
-def executed_nodes(model: bytes, threads: int = 1) -> list[Any]:
+def executed(proto: Any) -> list[Any]:
     """Return the operations that ONNX Runtime executes for a model, in its order."""
     with tempfile.TemporaryDirectory() as place:
         kept = Path(place) / "executed.onnx"
-        session(model, threads, keep=kept)
+        session(proto.SerializeToString(), 1, keep=kept)
         return list(require("onnx").load(kept).graph.node)
 
 
-def joined(model: bytes) -> dict[str, tuple[str, ...]]:
-    """Return what ONNX Runtime does in one go with each layer that has a bias: sum, activation.
+def kinds(nodes: Iterable[Any]) -> Counter[str]:
+    """Return how many operations there are of each kind."""
+    return Counter(node.op_type for node in nodes)
 
-    It names convolutions anew and reorders their weights; by their biases they are known.
+
+def integer_layers(nodes: Iterable[Any]) -> int:
+    """Return how many of the executed operations are layers with integer weights."""
+    found = kinds(nodes)
+    return sum(found[kind] for kind in INTEGER_LAYERS)
+
+
+def joined(proto: Any) -> dict[str, tuple[str, ...]]:
+    """Return what ONNX Runtime does in one go with each layer of real numbers: sum, activation.
+
+    It gives weights other names; what is left of a layer is the name of its output.
     """
+    users = users_of(proto.graph)
+    layers: dict[str, str] = {}
+    for layer in layers_of(proto.graph):
+        clamp = sole_clamp(layer.node, users)
+        for node in filter(None, [layer.node, clamp]):
+            layers[node.output[0]] = layer.name
     found = {}
-    for node in executed_nodes(model):
-        if len(node.input) > 2 and node.op_type in ("Conv", "FusedConv", "Gemm", "FusedGemm"):
-            name = node.input[2].removeprefix("network.").removesuffix(".bias")
+    for node in executed(proto):
+        name = node.name.removesuffix("_nchwc") if "nchwc" in node.domain else node.output[0]
+        if name in layers and len(node.input) > 1:
             activation = attributes(node).get("activation", b"").decode().lower()
             has_sum = ["sum"] if len(node.input) > 3 else []
-            found[name] = (*has_sum, *([activation] if activation else []))
+            found[layers[name]] = (*has_sum, *([activation] if activation else []))
     return found
-
-
-def integer_layers(operations: Counter[str]) -> int:
-    """Return how many of the executed operations are layers with integer weights."""
-    return sum(operations[kind] for kind in INTEGER_LAYERS)
