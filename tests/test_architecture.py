@@ -30,12 +30,13 @@ ALLOWED = {
     "planning": {"training"} | BASE,
     "insight": BASE,
     "exporting": BASE,
+    "compression": {"exporting"} | BASE,
     "runs": BASE | {"__init__"},  # the version
     "recipe": {"models", "data", "training"} | BASE,
     "reporting": {"runs"} | BASE,
     "api": {
         *("recipe", "runs", "models", "data", "training", "planning", "insight", "reporting"),
-        "exporting",
+        *("exporting", "compression"),
         "__init__",
         *BASE,
     },

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from convsmith.api.check import check
+    from convsmith.api.compress import compress
     from convsmith.api.diagnose import diagnose
     from convsmith.api.doctor import doctor
     from convsmith.api.evaluate import evaluate
@@ -34,6 +35,7 @@ __version__ = "0.1.0"
 __all__ = [
     "check",
     "compare",
+    "compress",
     "diagnose",
     "doctor",
     "evaluate",
@@ -54,6 +56,7 @@ HOMES = {
     "check": "convsmith.api.check",
     "compare": "convsmith.api.report",
     "diagnose": "convsmith.api.diagnose",
+    "compress": "convsmith.api.compress",
     "doctor": "convsmith.api.doctor",
     "evaluate": "convsmith.api.evaluate",
     "export": "convsmith.api.export",

@@ -5,7 +5,17 @@ import re
 import sys
 from pathlib import Path
 
-__all__ = ["cpu_features", "cpu_name"]
+__all__ = ["cpu_features", "cpu_name", "int8_support"]
+
+# Instructions that sum products of 8-bit integers in 32 bits.
+INT8 = {
+    "avx512_vnni": "AVX-512 VNNI",
+    "avx_vnni": "AVX VNNI",
+    "avx_vnni_int8": "AVX VNNI INT8",
+    "amx_int8": "AMX INT8",
+    "asimddp": "NEON dot product",
+    "i8mm": "NEON i8mm",
+}
 
 
 def cpu_name() -> str:
@@ -20,6 +30,12 @@ def cpu_features() -> str:
     flags = match[1].split() if match else []
     kept = [f for f in flags if re.match(r"avx|amx|fma|f16c|sse4|asimd|sve|bf16|i8mm", f)]
     return " ".join(sorted(kept))
+
+
+def int8_support() -> tuple[str, ...]:
+    """Return the processor's instructions for products of 8-bit integers, by their usual names."""
+    features = cpu_features().split()
+    return tuple(name for flag, name in INT8.items() if flag in features)
 
 
 def cpuinfo() -> str:

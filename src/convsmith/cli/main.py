@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("export", "Write a run's network as ONNX, pt2, … and verify what was written."),
     "check": ("check", "Replay the golden samples of a bundle, a stranger's too."),
     "diagnose": ("diagnose", "Say what is wrong with a run or a recipe, and what to change."),
+    "compress": ("compress", "Make a run's network smaller and faster, and measure what it costs."),
     "data": ("data", "Show a data set and its augmentations, or check its files."),
     "compare": ("compare", "Compare runs: results, curves, and where their recipes differ."),
     "report": ("report", "Write a run's page, or an index of all runs."),

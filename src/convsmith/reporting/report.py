@@ -8,6 +8,7 @@ from typing import TypeVar
 from markupsafe import Markup
 
 from convsmith.reporting.classes import Classes, read_classes
+from convsmith.reporting.compression import CompressionPage, read_compression
 from convsmith.reporting.confidence import Confidence, read_confidence
 from convsmith.reporting.curves import learning_curves, pace_curves
 from convsmith.reporting.findings import Findings, finding_marks, read_findings
@@ -83,6 +84,7 @@ class ReportPage:
     sheets: tuple[Sheet, ...] | Absent | None
     plan: Planned | Absent | None
     requests: tuple[Request, ...]
+    compression: CompressionPage | Absent | None
     resume: str
     again: str
     surroundings: tuple[tuple[str, str], ...]
@@ -128,6 +130,7 @@ def read_page(run: RunFolder) -> ReportPage:
             robustness=robustness is None and isinstance(sheets, tuple),
             label_errors=labels is None,
         ),
+        compression=due(read_compression(run), over=False),  # nor compressed
         resume=shlex.join(["convsmith", "train", "--resume", str(run.path), *data_root(overview)]),
         again=again(run, overview),
         surroundings=surroundings(overview),

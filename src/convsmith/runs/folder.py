@@ -23,6 +23,8 @@ Layout::
     ├── robustness.json        accuracy on images made worse, once it was asked for
     ├── label_errors.json      training labels that look wrong, once they were asked for
     ├── findings.json          what ``diagnose`` found
+    ├── compress.json         what `convsmith compress` measured, and the files that it made,
+    ├── compressed/           if it was asked
     ├── figures/               samples, what augmentation makes of them, the mistakes
     └── report.html            all of it as a page
 """
@@ -92,6 +94,8 @@ class RunFolder:
         self.findings = path / "findings.json"
         self.figures = path / "figures"
         self.plan = path / "plan.json"
+        self.compression = path / "compress.json"
+        self.compressed = path / "compressed"
         self.report = path / "report.html"
 
     @classmethod

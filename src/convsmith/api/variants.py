@@ -1,0 +1,185 @@
+"""The variants that ``compress`` makes of a network, each ready to run, and its file."""
+
+import copy
+import tempfile
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from convsmith.compression.calibrate import Calibrated, calibrated
+from convsmith.compression.ends import full
+from convsmith.compression.fake import fake_quantised, trained_weights
+from convsmith.compression.fuse import Fused, FusedLayer, fuse
+from convsmith.compression.layers import Array
+from convsmith.compression.measure import Runner, onnx_runner, torch_runner
+from convsmith.compression.prune import Pruned, prune
+from convsmith.compression.quantize import bf16_weights, dynamic, static, weights_only
+from convsmith.compression.runtime import executed, integer_layers, joined
+from convsmith.exporting.graph import Input
+from convsmith.exporting.libraries import require
+from convsmith.exporting.onnx import to_onnx
+
+__all__ = ["KINDS", "Made", "Train", "Workshop"]
+
+KINDS = ("fuse", "bf16", "weights", "dynamic", "static", "full", "qat", "prune")
+Train = Callable[[nn.Module, str], None]
+"""Trains a network on, in place; told for which kind."""
+
+PYTORCH, ONNX_RUNTIME = "PyTorch", "ONNX Runtime"
+
+
+@dataclass(frozen=True)
+class Made:
+    """One variant: what runs it, on what engine, its size in bytes, its file's content."""
+
+    name: str
+    engine: str
+    runner: Runner
+    size: int
+    about: str
+    content: bytes | None = None
+    integer_layers: int = 0
+
+
+@dataclass
+class Workshop:
+    """What the variants are made of. ``calibration`` ``(N, C, H, W)`` uint8 are training images."""
+
+    network: nn.Module
+    given: Input
+    calibration: Sequence[Array]
+    threads: int
+    largest: int
+    train: Train
+    share: float
+    fused: Fused = field(init=False)
+    proto: Any = field(init=False)
+    integers: Calibrated = field(init=False)
+    pruned: Pruned | None = None
+
+    def __post_init__(self) -> None:
+        self.fused = fuse(self.network, self.example())
+        self.proto = self.to_proto(self.fused.model)
+        self.integers = calibrated(self.proto, self.calibration, self.threads)
+
+    def example(self) -> Tensor:
+        """Return two images as the network takes them: normalised, here to nothing."""
+        return torch.zeros(2, self.given.channels, *self.given.image_size)
+
+    def to_proto(self, network: nn.Module) -> Any:
+        """Return a network as an ONNX model of uint8 images."""
+        with tempfile.TemporaryDirectory() as place:
+            path = Path(place) / "model.onnx"
+            to_onnx(network, self.given, path)
+            return require("onnx").load(path)
+
+    def layers(self) -> tuple[FusedLayer, ...]:
+        """Return the network's layers, what was folded and what ONNX Runtime does in one go."""
+        done = joined(self.proto)
+        return tuple(replace(each, joined=done.get(each.name, ())) for each in self.fused.layers)
+
+    def original(self) -> Made:
+        """Return the network as ``load`` gives it."""
+        runner = torch_runner(self.network, self.given)
+        return Made("original", PYTORCH, runner, size_of(self.network), "as it was trained, fp32")
+
+    def make(self, kind: str, keep_float: Collection[str] = ()) -> list[Made]:
+        """Return the variants of one kind; layers in ``keep_float`` stay as they are."""
+        made: list[Made] = getattr(self, f"make_{kind}")(keep_float)
+        return made
+
+    def make_fuse(self, keep_float: Collection[str]) -> list[Made]:
+        """Return the network with its normalisations folded, in both engines."""
+        folded = self.fused.model
+        runner = torch_runner(folded, self.given)
+        about = "BatchNorm folded, fp32"
+        return [
+            Made("fuse (PyTorch)", PYTORCH, runner, size_of(folded), about),
+            self.onnx("fuse", self.proto, about),
+        ]
+
+    def make_bf16(self, keep_float: Collection[str]) -> list[Made]:
+        """Return the folded network in bf16: computed so by PyTorch, stored so for ONNX Runtime."""
+        short = copy.deepcopy(self.fused.model).to(torch.bfloat16)
+        short.to(memory_format=torch.channels_last)
+        runner = torch_runner(short, self.given, torch.bfloat16, torch.channels_last)
+        about = "folded, weights and arithmetic in bf16"
+        return [
+            Made("bf16 (PyTorch)", PYTORCH, runner, size_of(short), about),
+            self.onnx("bf16", bf16_weights(self.proto), "folded, weights kept in bf16"),
+        ]
+
+    def make_weights(self, keep_float: Collection[str]) -> list[Made]:
+        """Return the network with int8 weights alone."""
+        made = weights_only(self.proto, keep_float=keep_float)
+        return [self.onnx("weights", made, "int8 weights, real again when loaded")]
+
+    def make_dynamic(self, keep_float: Collection[str]) -> list[Made]:
+        """Return the network that takes the ranges of its activations as it runs."""
+        made = dynamic(self.proto, keep_float=keep_float, largest=self.largest)
+        return [self.onnx("dynamic", made, "int8 weights, ranges taken at run time")]
+
+    def make_static(self, keep_float: Collection[str]) -> list[Made]:
+        """Return the network with ranges from calibration."""
+        about = "int8 weights, uint8 activations, calibrated" + left(keep_float)
+        return [self.onnx("static", self.to_static(self.integers, keep_float), about)]
+
+    def to_static(self, integers: Calibrated, keep_float: Collection[str] = ()) -> Any:
+        """Return a calibrated network with integers."""
+        return static(integers.proto, integers.ranges, keep_float=keep_float, largest=self.largest)
+
+    def make_full(self, keep_float: Collection[str]) -> list[Made]:
+        """Return the network whose input and output are integers too."""
+        made = full(
+            self.integers.proto, self.integers.ranges, keep_float=keep_float, largest=self.largest
+        )
+        about = "integers from the image to the logits" + left(keep_float)
+        if not self.integers.whole:
+            about += "; the image is normalised in fp32 first"
+        return [self.onnx("full", made, about)]
+
+    def make_qat(self, keep_float: Collection[str]) -> list[Made]:
+        """Return the network trained on with rounded numbers, then quantised as ``static``."""
+        rounded = fake_quantised(self.fused.model, self.example(), largest=self.largest)
+        self.train(rounded, "qat")
+        learned = copy.deepcopy(self.fused.model)
+        learned.load_state_dict(trained_weights(rounded))
+        integers = calibrated(self.to_proto(learned), self.calibration, self.threads)
+        about = "static, after training on with rounded numbers" + left(keep_float)
+        return [self.onnx("qat", self.to_static(integers, keep_float), about)]
+
+    def make_prune(self, keep_float: Collection[str]) -> list[Made]:
+        """Return the network with fewer channels, trained on: in fp32, and with integers."""
+        self.pruned = prune(self.network, self.example(), self.share)
+        self.train(self.pruned.model, "prune")
+        proto = self.to_proto(fuse(self.pruned.model, self.example()).model)
+        before, after = self.pruned.parameters
+        about = f"{after / before:.0%} of the parameters, folded, fp32"
+        integers = calibrated(proto, self.calibration, self.threads)
+        return [
+            self.onnx("prune", proto, about),
+            self.onnx("prune-static", self.to_static(integers), f"{about[:-6]} and static"),
+        ]
+
+    def onnx(self, name: str, proto: Any, about: str) -> Made:
+        """Return a variant that is an ONNX file."""
+        content = proto.SerializeToString()
+        count = integer_layers(executed(proto))
+        runner = onnx_runner(content, self.threads)
+        return Made(name, ONNX_RUNTIME, runner, len(content), about, content, count)
+
+
+def size_of(network: nn.Module) -> int:
+    """Return the bytes of a network's weights and buffers."""
+    return sum(each.nbytes for each in network.state_dict().values())
+
+
+def left(keep_float: Collection[str]) -> str:
+    """Return how many layers stay as they are, in words."""
+    if not keep_float:
+        return ""
+    return f"; {len(keep_float)} {'layer' if len(keep_float) == 1 else 'layers'} in fp32"

@@ -1,0 +1,1 @@
+"""Smaller and faster networks: folding, integers, pruning, and what each of them costs."""
