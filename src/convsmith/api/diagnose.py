@@ -8,20 +8,21 @@ from pathlib import Path
 
 from torch import nn
 
+from convsmith.api.own import Own
 from convsmith.api.progress import ProgressKind, choose_progress
 from convsmith.api.run import Run, open_run
-from convsmith.api.train import Own, Places
+from convsmith.api.train import Places
 from convsmith.api.trial import Given, trial
 from convsmith.api.watching import watch_recipe, watch_run
 from convsmith.data.images import Source
 from convsmith.errors import UserError, WriteError
-from convsmith.insight.evidence import Evidence, Finding
+from convsmith.insight.evidence import Evidence, Finding, Plot
 from convsmith.insight.findings import find
 from convsmith.recipe.presets import presets
 from convsmith.reporting.report import write_report
 from convsmith.runs.folder import find_runs_folder, to_json, write_atomically
 
-__all__ = ["Diagnosis", "diagnose"]
+__all__ = ["Diagnosis", "Finding", "Plot", "diagnose"]
 
 PathLike = str | os.PathLike[str]
 

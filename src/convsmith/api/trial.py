@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from convsmith.api.budget import make_fit, within_budget
-from convsmith.api.train import Own, Places, Ready, make_ready, say_notes
+from convsmith.api.own import Own
+from convsmith.api.train import Places, Ready, make_ready, say_notes
 from convsmith.api.transfer import load_transfer
 from convsmith.data.images import Source
 from convsmith.recipe.build import build_job, build_model, build_state

@@ -12,7 +12,7 @@ from convsmith.cli import options
 from convsmith.cli.output import print_json
 
 if TYPE_CHECKING:
-    from convsmith.insight.evidence import Finding, Plot
+    from convsmith.api.diagnose import Finding, Plot
 
 __all__ = ["command"]
 
