@@ -1,0 +1,170 @@
+"""From the body of a request to the images in it."""
+
+import asyncio
+import binascii
+import json
+from base64 import b64decode
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from email.message import Message
+
+from python_multipart import FormParser
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import Field, File
+from starlette.requests import ClientDisconnect, Request
+
+from convsmith_runtime.http.limits import Limits, Refused, busy
+
+__all__ = ["Bodies", "Upload", "uploads_in"]
+
+KINDS = "multipart/form-data, application/json, application/octet-stream or image/*"
+NAME = 120  # characters of a file's name that are given back
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One image file as it was sent."""
+
+    name: str
+    content: bytes
+
+
+class Bodies:
+    """Reads bodies, and counts what all of them hold in memory together. Final."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._held = 0
+
+    @asynccontextmanager
+    async def reading(self, request: Request) -> AsyncIterator[bytes]:
+        """Read a body, which counts as held until the end of the context.
+
+        Raises:
+            Refused: it is, or says that it is, too long, or all together are; or it does not come
+                whole, or not in time.
+        """
+        body = bytearray()
+        try:
+            yield await self._read(request, body)
+        finally:
+            self._held -= len(body)
+
+    async def _read(self, request: Request, body: bytearray) -> bytes:
+        """Return the body; what has come of it is in ``body``, however this ends."""
+        longest = self._limits.body_bytes
+        too_long = Refused(413, "body", f"the body is longer than {longest:,} bytes")
+        declared = request.headers.get("content-length", "0")
+        if len(declared) > 18 or (declared.isdecimal() and int(declared) > longest):
+            raise too_long
+        try:
+            async with asyncio.timeout(self._limits.upload_seconds):
+                async for chunk in request.stream():
+                    self._held += len(chunk)
+                    body += chunk
+                    if len(body) > longest:
+                        raise too_long
+                    if self._held > self._limits.held_bytes:
+                        raise busy("too many bytes are being sent at once")
+        except TimeoutError:
+            seconds = f"{self._limits.upload_seconds:g} s"
+            raise Refused(408, "body", f"the body did not come within {seconds}") from None
+        except ClientDisconnect:
+            raise Refused(400, "body", "the body ended early") from None
+        return bytes(body)
+
+
+def uploads_in(body: bytes, content_type: str, limits: Limits) -> list[Upload]:
+    """Return the images of a form, of JSON, or the one that the body is.
+
+    Raises:
+        Refused: the body is not what it says it is, or holds no image or too many.
+    """
+    message = Message()
+    message["Content-Type"] = content_type
+    kind = message.get_content_type() if content_type else ""
+    if kind == "multipart/form-data":
+        boundary = message.get_param("boundary")
+        found = from_form(body, boundary if isinstance(boundary, str) else None, limits.images)
+    elif kind == "application/json":
+        found = from_json(body, limits.images)
+    elif kind == "application/octet-stream" or kind.startswith("image/"):
+        found = [Upload("the image", body)]
+    else:
+        raise Refused(415, "type", f"the Content-Type must be {KINDS}")
+    if not any(each.content for each in found):
+        raise Refused(400, "body", "there is no image in the body")
+    return found
+
+
+def from_form(body: bytes, boundary: str | None, most: int) -> list[Upload]:
+    """Return the files of a form; its other fields are passed over."""
+    found: list[Upload] = []
+    fields = 0
+
+    def on_file(file: File) -> None:
+        if len(found) == most:
+            raise too_many(most)
+        name = (file.file_name or b"").decode("utf-8", "replace")[:NAME]
+        file.file_object.seek(0)
+        found.append(Upload(name or f"image {len(found) + 1}", file.file_object.read()))
+
+    def on_field(field: Field) -> None:
+        nonlocal fields
+        fields += 1
+        if fields > most:
+            raise too_many(most)
+
+    if boundary is None:
+        raise Refused(400, "body", "the Content-Type of the form has no boundary")
+    settings = {"MAX_MEMORY_FILE_SIZE": len(body) + 1}  # the body is in memory: none goes to disk
+    try:
+        parser = FormParser(
+            "multipart/form-data", on_field, on_file, boundary=boundary, config=settings
+        )
+        parser.write(body)
+        parser.finalize()
+    except FormParserError as error:
+        raise Refused(400, "body", f"the form is not valid: {error}") from error
+    if not found:
+        raise Refused(400, "body", "there is no file in the form: curl -F image=@cat.jpg sends one")
+    return found
+
+
+def from_json(body: bytes, most: int) -> list[Upload]:
+    """Return the images of ``{"images": ["base64", …]}``."""
+    # So few values are wanted that a text of very many is refused before it fills the memory.
+    if body.count(b",") > 2 * most + 16 or body.count(b"[") + body.count(b"{") > most + 16:
+        raise too_many(most)
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Refused(400, "body", "the body is not valid JSON") from None
+    images = value.get("images") if isinstance(value, dict) else None
+    if not isinstance(images, list) or not images:
+        raise Refused(400, "body", 'the body must be {"images": ["…base64…", …]}')
+    if len(images) > most:
+        raise too_many(most)
+    return [from_base64(each, f"image {number}") for number, each in enumerate(images, 1)]
+
+
+def from_base64(text: object, name: str) -> Upload:
+    """Return an image that is sent as text: base64, or a ``data:`` address of it."""
+    if not isinstance(text, str):
+        raise Refused(400, "body", f"{name} must be text in base64")
+    if text.startswith("data:"):
+        head, _, text = text.partition(",")
+        if not head.endswith(";base64"):
+            raise Refused(400, "body", f"{name} is a data: address without ;base64")
+    elif "://" in text[:20]:
+        raise Refused(400, "url", f"{name} is an address, and none is fetched: send its bytes")
+    try:
+        return Upload(name, b64decode(text, validate=True))
+    except (binascii.Error, ValueError):
+        raise Refused(400, "body", f"{name} is not valid base64") from None
+
+
+def too_many(most: int) -> Refused:
+    """Return the refusal of a request with too many parts."""
+    return Refused(413, "body", f"there are too many parts: at most {most} images at once")
