@@ -29,11 +29,13 @@ ALLOWED = {
     "training": BASE,
     "planning": {"training"} | BASE,
     "insight": BASE,
+    "exporting": BASE,
     "runs": BASE | {"__init__"},  # the version
     "recipe": {"models", "data", "training"} | BASE,
     "reporting": {"runs"} | BASE,
     "api": {
         *("recipe", "runs", "models", "data", "training", "planning", "insight", "reporting"),
+        "exporting",
         "__init__",
         *BASE,
     },

@@ -14,8 +14,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from convsmith.api.check import check
     from convsmith.api.doctor import doctor
     from convsmith.api.evaluate import evaluate
+    from convsmith.api.export import export
     from convsmith.api.load import load
     from convsmith.api.plan import plan
     from convsmith.api.predict import predict
@@ -28,9 +30,11 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "check",
     "compare",
     "doctor",
     "evaluate",
+    "export",
     "load",
     "load_recipe",
     "open_run",
@@ -43,9 +47,11 @@ __all__ = [
 ]
 
 HOMES = {
+    "check": "convsmith.api.check",
     "compare": "convsmith.api.report",
     "doctor": "convsmith.api.doctor",
     "evaluate": "convsmith.api.evaluate",
+    "export": "convsmith.api.export",
     "load": "convsmith.api.load",
     "load_recipe": "convsmith.recipe.load",
     "open_run": "convsmith.api.run",

@@ -25,6 +25,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("plan", "Say what a training takes before it is run: memory, time, choices."),
     "evaluate": ("evaluate", "Measure a finished run again, on any part of its data."),
     "predict": ("predict", "Say what is in images and folders, with a run's network."),
+    "export": ("export", "Write a run's network as ONNX, pt2, … and verify what was written."),
+    "check": ("check", "Replay the golden samples of a bundle, a stranger's too."),
     "serve": ("serve", "Serve a bundle: a page and an interface for programs, without torch."),
     "data": ("data", "Show a data set and its augmentations, or check its files."),
     "compare": ("compare", "Compare runs: results, curves, and where their recipes differ."),

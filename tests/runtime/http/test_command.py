@@ -13,10 +13,10 @@ import pytest
 from tests.runtime.http.builders import make_bundle, png, predictor, serving
 
 from convsmith.cli.main import main as convsmith_main
+from convsmith_runtime.cli import main as runtime_main
 from convsmith_runtime.http.command import is_loopback, names
-from convsmith_runtime.main import main as runtime_main
 
-RUNTIME = [sys.executable, "-m", "convsmith_runtime.main", "serve"]
+RUNTIME = [sys.executable, "-m", "convsmith_runtime.cli", "serve"]
 BOTH = [RUNTIME, [sys.executable, "-m", "convsmith", "serve"]]
 
 
@@ -156,7 +156,7 @@ def test_what_cannot_be_served_is_said_in_a_line(bundle, tmp_path, refused):
         bundle, "--host", "nowhere.invalid", "--let-anyone-in"
     )
     path = make_bundle(tmp_path / "off.convsmith", tamper=0.01)
-    assert "its answer to golden/000.png is 0.01 from the one in the bundle" in refused(path)
+    assert "colours is not served: golden/000.png: a logit differs by 0.01" in refused(path)
 
 
 def test_a_missing_library_is_named_with_what_installs_it(bundle, refused, monkeypatch):

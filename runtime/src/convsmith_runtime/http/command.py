@@ -107,8 +107,8 @@ def command(
     except BundleError as error:
         raise Mistake(str(error)) from error
     except ImportError as error:
-        root = click.get_current_context().find_root().info_name
-        extra = "convsmith[serve]" if root == "convsmith" else "convsmith-runtime[http]"
+        ours = click.get_current_context().find_root().info_name == "convsmith"
+        extra = "convsmith[serve]" if ours else "convsmith-runtime[http]"
         raise Mistake(f'{error.name} is not installed: pip install "{extra}"') from error
 
 
