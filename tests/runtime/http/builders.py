@@ -126,7 +126,13 @@ def serving(predictor, limits=None, **options):
     """Serve in a thread; yields the address, and ends when everything is answered."""
     app = create_app(predictor, limits=limits or Limits(), **options)
     config = uvicorn.Config(
-        app, port=0, http=Patience, ws="none", lifespan="on", log_config=None, access_log=False
+        app,
+        port=0,
+        http=Patience,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        timeout_keep_alive=60,  # a busy machine must not break a connection that a test keeps
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)

@@ -51,6 +51,7 @@ def run(app: FastAPI, bound: socket.socket, grace: float, on_start: Callable[[],
         access_log=False,
         proxy_headers=False,  # what a stranger says of himself
         server_header=False,
+        timeout_keep_alive=65,  # longer than the usual proxies', or they would meet closed doors
         timeout_graceful_shutdown=int(grace) + 1,
     )
     with calm():

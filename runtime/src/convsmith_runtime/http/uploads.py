@@ -86,16 +86,14 @@ def uploads_in(body: bytes, content_type: str, limits: Limits) -> list[Upload]:
     kind = message.get_content_type() if content_type else ""
     if kind == "multipart/form-data":
         boundary = message.get_param("boundary")
-        found = from_form(body, boundary if isinstance(boundary, str) else None, limits.images)
-    elif kind == "application/json":
-        found = from_json(body, limits.images)
-    elif kind == "application/octet-stream" or kind.startswith("image/"):
-        found = [Upload("the image", body)]
-    else:
+        return from_form(body, boundary if isinstance(boundary, str) else None, limits.images)
+    if kind == "application/json":
+        return from_json(body, limits.images)
+    if kind != "application/octet-stream" and not kind.startswith("image/"):
         raise Refused(415, "type", f"the Content-Type must be {KINDS}")
-    if not any(each.content for each in found):
+    if not body:
         raise Refused(400, "body", "there is no image in the body")
-    return found
+    return [Upload("the image", body)]
 
 
 def from_form(body: bytes, boundary: str | None, most: int) -> list[Upload]:
