@@ -1,5 +1,6 @@
 """What the server says, as JSON: the shapes that /openapi.json documents, and how they are made."""
 
+import json
 from base64 import b64encode
 from collections.abc import Sequence
 from io import BytesIO
@@ -17,7 +18,7 @@ from convsmith_runtime.http.checks import FORMATS
 from convsmith_runtime.http.limits import Limits, Refused
 from convsmith_runtime.predict import probabilities
 
-__all__ = ["Answer", "Answers", "Failure", "Model", "answer", "describe", "refusal"]
+__all__ = ["Answer", "Answers", "Failure", "Model", "answer", "describe", "refusal", "words"]
 
 
 class Guess(BaseModel):
@@ -140,14 +141,14 @@ def describe(bundle: Bundle, classes: Sequence[str], limits: Limits) -> Model:
     rule = bundle.preprocessing
     height, width = rule.image_size
     return Model(
-        name=bundle.name,
-        network=bundle.network,
-        precision=bundle.graph.precision,
+        name=words(bundle.name),
+        network=bundle.network and words(bundle.network),
+        precision=words(bundle.graph.precision),
         classes=list(classes),
         input=Input(channels=rule.channels, height=height, width=width, resize=rule.resize),
         maps=bundle.graph.maps is not None,
-        metrics=dict(bundle.metrics),
-        licence=bundle.licence,
+        metrics=json.loads(words(json.dumps(dict(bundle.metrics), ensure_ascii=False))),
+        licence=bundle.licence and words(bundle.licence),
         examples=[
             Example(number=number, label=None if each.label is None else classes[each.label])
             for number, each in enumerate(bundle.golden)
@@ -159,6 +160,11 @@ def describe(bundle: Bundle, classes: Sequence[str], limits: Limits) -> Model:
             formats=list(FORMATS),
         ),
     )
+
+
+def words(text: str) -> str:
+    """Return a text that can be sent: what a bundle says may hold half a character."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def refusal(refused: Refused) -> JSONResponse:

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from convsmith_runtime import __version__
 from convsmith_runtime.decode import quiet
-from convsmith_runtime.http.answers import Answers, Failure, Model, answer, describe, refusal
+from convsmith_runtime.http.answers import Answers, Failure, Model, answer, describe, refusal, words
 from convsmith_runtime.http.batching import Batches
 from convsmith_runtime.http.guard import Guard
 from convsmith_runtime.http.limits import Limits, Refused
@@ -224,8 +224,3 @@ def add_predict(app: FastAPI, service: Service) -> None:
             for upload, look in zip(uploads, found, strict=True)
         ]
         return Answers(model=name, predictions=answers)
-
-
-def words(text: str) -> str:
-    """Return a text that can be sent: what a bundle says may hold half a character."""
-    return text.encode("utf-8", "replace").decode("utf-8")
