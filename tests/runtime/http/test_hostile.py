@@ -156,9 +156,9 @@ RAW = [
 def test_what_is_no_proper_request_is_refused(url, client, number):
     port = int(url.rpartition(":")[2])
     answer = b""
-    with socket.create_connection(("127.0.0.1", port), 10) as raw, suppress(ConnectionError):
-        raw.sendall(RAW[number])  # the server may hang up before the end
-        raw.shutdown(socket.SHUT_WR)
-        answer = raw.makefile("rb").read(200)
+    raw = socket.create_connection(("127.0.0.1", port), 1)
+    with raw, suppress(ConnectionError, TimeoutError):  # it hangs up, or waits for the rest
+        raw.sendall(RAW[number])
+        answer = raw.recv(200)
     assert answer == b"" or answer.startswith(b"HTTP/1.1 4"), answer
     assert client.get("/readyz").status_code == 200

@@ -44,8 +44,25 @@ def test_a_form_gives_its_files_in_order_whatever_the_fields_are_called():
     assert [(each.name, each.content) for each in found] == [
         ("a.png", b"one"),
         ("ü.png", b"two"),
-        ("image 3", b"three"),
+        ("image 4", b"three"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        (b"content-disposition: form-data; name=a; filename=b.png", "b.png"),
+        (b'X: y\r\nContent-Disposition: form-data;filename="b c.png";name="a"', "b c.png"),
+        (b"Content-Disposition: form-data; name=\"a\"; filename*=UTF-8''b.png", "image 1"),
+        (b'Content-Disposition: form-data; filename="' + b"x" * 500 + b'"', "x" * 120),
+        (b'Content-Disposition: form-data; filename="\xff\x00<b>"', "\ufffd\0<b>"),
+    ],
+)
+@pytest.mark.parametrize("kind", [FORM, 'multipart/form-data; charset=x; BOUNDARY="cut"'])
+def test_files_are_known_by_their_header(header, name, kind):
+    content = bytes(range(256)) + b"\r\n--cu\r\n\r\n"
+    (only,) = uploads_in(form((header, content)), kind, LIMITS)
+    assert (only.name, only.content) == (name, content)
 
 
 def test_json_gives_images_in_base64_and_as_data_addresses():
@@ -71,10 +88,13 @@ def test_a_body_may_be_the_file(kind):
         (b"x", "application/x-www-form-urlencoded", 415, "must be"),
         (b"", "image/png", 400, "there is no image"),
         (b"x", "multipart/form-data", 400, "no boundary"),
-        (b"x", FORM, 400, "not valid"),
-        (b"", FORM, 400, "no file in the form"),
+        (b"x", FORM, 400, "has no end"),
+        (b"", FORM, 400, "has no end"),
+        (form(file("a", b"x"))[:-4], FORM, 400, "has no end"),
+        (b"--cut\r\nx\r\n--cut--", FORM, 400, "no proper headers"),
+        (b"--cut--", FORM, 400, "no file in the form"),
         (form((b'Content-Disposition: form-data; name="a"', b"x")), FORM, 400, "no file"),
-        (form((b"X: y", b"x")), FORM, 400, "not valid"),
+        (form((b"X: y", b"x")), FORM, 400, "no file"),
         (form(*[file("a", b"x")] * 5), FORM, 413, "at most 4 images"),
         (form(*[(b'Content-Disposition: form-data; name="a"', b"x")] * 50), FORM, 413, "at most 4"),
         (b"{", "application/json", 400, "not valid JSON"),
