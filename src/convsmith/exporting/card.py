@@ -44,7 +44,7 @@ def model_card(
         f"Network: {about.network or 'one of its own'}. Made by convsmith {about.convsmith}, "
         f"{about.created}. Licence: {about.licence or 'not stated'}.",
         "## Measured",
-        rows([("", ""), *facts]),
+        rows([("of what", "measured"), *facts]),
         *weakest(per_class),
         "## Images",
         "An image file is turned upright as its EXIF tag says, converted to "
@@ -70,9 +70,10 @@ def rows(cells: Sequence[tuple[str, str]]) -> str:
 
 def weakest(per_class: dict[str, float]) -> list[str]:
     """Return the classes that are most often missed, as a paragraph."""
-    if len(per_class) < 2:
+    missed = [item for item in per_class.items() if item[1] < 1]
+    if not missed:
         return []
-    worst = sorted(per_class.items(), key=lambda item: item[1])[:WEAKEST]
+    worst = sorted(missed, key=lambda item: item[1])[:WEAKEST]
     named = ", ".join(f"{escape(name)} {share:.1%}" for name, share in worst)
     return [f"Weakest classes: {named}."]
 

@@ -63,22 +63,28 @@ def make_samples(
     known: list[int | None] = [labels[row] for row in rows]
     said = [logits[row] for row in rows]
     if pixels.shape[1] == 3:
-        swapped = difference(judge(pixels.flip(1)), logits)
-        row = int(swapped.argmax())
-        coloured, label = pixels[row], labels[row]
-        if float(swapped[row]) < 0.01 * float(logits.abs().max()):
-            coloured, label = tint(coloured), None
+        coloured, label = most_colourful(pixels, labels, logits, judge)
         files.append((to_png(coloured), "png"))
         known.append(label)
         said.append(judge(coloured[None])[0])
-        shows["swapped channels"] = float(
-            difference(judge(coloured.flip(0)[None]), said[-1][None]).max()
-        )
+        swapped = judge(coloured.flip(0)[None])
+        shows["swapped channels"] = float(difference(swapped, said[-1][None]).max())
     golden = tuple(
         Golden(f"golden/{number:03d}.{kind}", data, label, tuple(each.tolist()))
         for number, ((data, kind), label, each) in enumerate(zip(files, known, said, strict=True))
     )
     return Samples(golden, shows)
+
+
+def most_colourful(
+    pixels: Tensor, labels: Sequence[int], logits: Tensor, judge: Judge
+) -> tuple[Tensor, int | None]:
+    """Return the image whose colours matter most, and its class; a tinted one if they do not."""
+    swapped = difference(judge(pixels.flip(1)), logits)
+    row = int(swapped.argmax())
+    if float(swapped[row]) >= 0.01 * float(logits.abs().max()):
+        return pixels[row], labels[row]
+    return tint(pixels[row]), None
 
 
 def difference(given: Tensor, expected: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.jit import TracerWarning  # type: ignore[attr-defined]
 
 from convsmith.exporting.files import replacing
 from convsmith.exporting.graph import Input, deployed
@@ -29,6 +30,6 @@ def to_torchscript(network: nn.Module, given: Input, path: Path, texts: Mapping[
     ):
         warnings.filterwarnings("ignore", category=DeprecationWarning)  # of all TorchScript
         # A shape that is compared becomes a constant: verifying at other sizes finds it out.
-        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+        warnings.filterwarnings("ignore", category=TracerWarning)
         traced = torch.jit.trace(module, given.example(), check_trace=False)
         traced.save(str(draft), _extra_files={TEXTS: json.dumps(dict(texts))})
