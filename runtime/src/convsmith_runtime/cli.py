@@ -97,10 +97,17 @@ def check(asked: argparse.Namespace) -> int:
 def serve(arguments: list[str]) -> NoReturn:
     """Hand over to the command of the part that answers over HTTP."""
     try:
-        module = importlib.import_module("convsmith_runtime.http.command")
+        click = importlib.import_module("click")
+        command = importlib.import_module("convsmith_runtime.http.command").command
     except ModuleNotFoundError as error:
         fail(f'serving needs {error.name}: pip install "convsmith-runtime[http]"')
-    module.command.main(arguments, prog_name="convsmith-runtime serve")
+    try:
+        command.main(arguments, prog_name="convsmith-runtime serve", standalone_mode=False)
+    except click.ClickException as error:
+        text = error.format_message()
+        fail(text[:1].lower() + text[1:].rstrip("."))
+    except (KeyboardInterrupt, click.Abort):
+        sys.exit(130)
     sys.exit(0)
 
 

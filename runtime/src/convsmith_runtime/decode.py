@@ -67,8 +67,15 @@ def decode_quietly(
     channels: int,
     image_size: tuple[int, int],
     resize: Resize = "stretch",
+    *,
+    formats: tuple[str, ...] | None = None,
+    largest: int | None = None,
 ) -> Pixels:
-    """Do what :func:`decode` does; for many threads that are in :func:`quiet` together."""
+    """Do what :func:`decode` does; for many threads that are in :func:`quiet` together.
+
+    Of a stranger's file, only the ``formats`` that are named (in Pillow's words) are tried, and one
+    that says that it has more than ``largest`` pixels is refused before any is decoded.
+    """
     if channels not in (1, 3):
         raise ImageError(f"image files have 1 or 3 channels, the network takes {channels}")
     if isinstance(image, str | os.PathLike):
@@ -80,7 +87,12 @@ def decode_quietly(
             return to_pixels(image.copy(), channels, image_size, resize)
         if isinstance(image, str | os.PathLike) and stat.S_ISFIFO(Path(image).stat().st_mode):
             raise ImageError(f"{name} is a pipe, not a file")  # opening it would wait for a writer
-        with Image.open(image) as opened:
+        with Image.open(image, formats=formats) as opened:
+            if largest is not None and opened.width * opened.height > largest:
+                raise ImageError(
+                    f"{name} has {opened.width}x{opened.height} pixels, and the limit is "
+                    f"{largest:,} in all"
+                )
             if opened.format in ("JPEG", "MPO"):  # decoded at a half, a quarter or an eighth
                 opened.draft(None, (2 * max(image_size), 2 * max(image_size)))
             if opened.width * opened.height > LARGEST:

@@ -57,6 +57,8 @@ class Predictor:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors; they are raised as well
         options.intra_op_num_threads = threads or 0
+        # A thread that waits gives up its core: here, others decode and answer meanwhile.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.load_model_format", "ONNX")  # what was looked at
         try:
             self._session = onnxruntime.InferenceSession(

@@ -1,0 +1,1 @@
+"""A server for one bundle: FastAPI and uvicorn, no torch."""
