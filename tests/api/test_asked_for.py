@@ -8,7 +8,6 @@ import torch
 from PIL import Image
 
 import convsmith
-from convsmith.data.images import Images
 from convsmith.errors import UserError
 from convsmith.insight.corruptions import blur
 
@@ -35,7 +34,7 @@ def wrong():
 def noisy(digits, wrong):
     labels = digits.train.labels.clone()
     labels[wrong] = (labels[wrong] + 1 + wrong % 9) % 10
-    return replace(digits, train=Images(digits.train.pixels, labels))
+    return replace(digits, train=replace(digits.train, labels=labels))
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +62,9 @@ def shows(run, error, digits):
         return True
     with Image.open(run.path / error.image) as image:
         pixels = torch.tensor(list(image.convert("L").tobytes())).view(1, 1, 8, 8)
-    same = (digits.train.pixels == pixels).flatten(1).all(1)
-    return digits.train.labels[same].eq(int(error.suggested)).any().item()
+    images, labels = digits.train.take(slice(None))
+    same = (images == pixels).flatten(1).all(1)
+    return labels[same].eq(int(error.suggested)).any().item()
 
 
 def test_robustness_is_measured_on_worse_images(run, noisy):
@@ -77,8 +77,9 @@ def test_robustness_is_measured_on_worse_images(run, noisy):
     assert robust.mean_top1 < robust.top1
     blurred = robust.corruptions[1]
     model = convsmith.load(run.path)
-    pixels = blur(noisy.test.pixels, blurred.settings[4], torch.Generator())
-    right = model.probabilities(pixels).argmax(1) == noisy.test.labels
+    pixels, labels = noisy.test.take(slice(None))
+    worse = blur(pixels, blurred.settings[4], torch.Generator())
+    right = model.probabilities(worse).argmax(1) == labels
     assert blurred.top1[4] == pytest.approx(right.double().mean().item())
     with Image.open(run.path / "figures" / "corruptions.png") as sheet:
         assert sheet.width > 6 * 100

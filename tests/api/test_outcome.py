@@ -70,15 +70,16 @@ def test_the_temperature_is_of_the_validation_part_and_predicting_uses_it(run):
     assert before["log_loss"] == pytest.approx(run.results.test.loss, abs=1e-5)
     assert before["accuracy"] == after["accuracy"] == pytest.approx(run.results.test.top1)
     source = convsmith.data.load_source("digits", None)
-    probabilities = model.probabilities(source.test.pixels)
-    own = probabilities.gather(1, source.test.labels[:, None])
+    pixels, labels = source.test.take(slice(None))
+    probabilities = model.probabilities(pixels)
+    own = probabilities.gather(1, labels[:, None])
     assert -own.log().mean().item() == pytest.approx(after["log_loss"], abs=1e-4)
     assert probabilities.amax(1).mean().item() == pytest.approx(after["confidence"], abs=1e-5)
 
 
 def test_the_test_part_has_no_say_in_the_temperature(run, tmp_path):
     source = convsmith.data.load_source("digits", None)
-    wrong = Images(source.test.pixels, (source.test.labels + 1) % 10)
+    wrong = replace(source.test, labels=(source.test.labels + 1) % 10)
     data = replace(source, test=wrong)
     other = convsmith.train(
         "digits", data=data, epochs=2, sets=FIXED, runs=tmp_path, progress="none"
