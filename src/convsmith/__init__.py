@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from convsmith.api.doctor import doctor
     from convsmith.api.evaluate import evaluate
+    from convsmith.api.explain import explain
     from convsmith.api.load import load
     from convsmith.api.plan import plan
     from convsmith.api.predict import predict
@@ -31,6 +32,7 @@ __all__ = [
     "compare",
     "doctor",
     "evaluate",
+    "explain",
     "load",
     "load_recipe",
     "open_run",
@@ -46,6 +48,7 @@ HOMES = {
     "compare": "convsmith.api.report",
     "doctor": "convsmith.api.doctor",
     "evaluate": "convsmith.api.evaluate",
+    "explain": "convsmith.api.explain",
     "load": "convsmith.api.load",
     "load_recipe": "convsmith.recipe.load",
     "open_run": "convsmith.api.run",

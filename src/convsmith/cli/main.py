@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("plan", "Say what a training takes before it is run: memory, time, choices."),
     "evaluate": ("evaluate", "Measure a finished run again, on any part of its data."),
     "predict": ("predict", "Say what is in images and folders, with a run's network."),
+    "explain": ("explain", "Show what a network goes by, and whether that can be believed."),
     "data": ("data", "Show a data set and its augmentations, or check its files."),
     "compare": ("compare", "Compare runs: results, curves, and where their recipes differ."),
     "report": ("report", "Write a run's page, or an index of all runs."),

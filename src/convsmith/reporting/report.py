@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from convsmith.reporting.charts import Bar, bar_chart
 from convsmith.reporting.curves import learning_curves, pace_curves
+from convsmith.reporting.explanations import Gallery, read_explanations
 from convsmith.reporting.headline import Tile, headline, notices, progress, tiles
 from convsmith.reporting.heat_map import MOST_CLASSES, heat_map
 from convsmith.reporting.history import History, mapping, read_history
@@ -84,6 +85,7 @@ class ReportPage:
     pace: tuple[Markup, ...]
     matrix: Matrix | Absent | None
     mistakes: Mistakes | Absent | None
+    explanations: tuple[Gallery | Absent, ...]
     sheets: tuple[Sheet, ...] | Absent | None
     resume: str
     again: str
@@ -116,6 +118,7 @@ def read_page(run: RunFolder) -> ReportPage:
         pace=pace_curves(history),
         matrix=due(read_matrix(run), over),
         mistakes=due(read_mistakes(run), over),
+        explanations=read_explanations(run),
         sheets=due(read_sheets(run), over),
         resume=shlex.join(["convsmith", "train", "--resume", str(run.path), *data_root(overview)]),
         again=again(run, overview),

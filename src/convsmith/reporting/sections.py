@@ -18,9 +18,11 @@ __all__ = [
     "Mistakes",
     "Mix",
     "Picture",
+    "StoredMistakes",
     "class_rows",
     "commonest",
     "read_confusion",
+    "read_file",
     "read_mistakes",
     "read_picture",
 ]

@@ -17,6 +17,7 @@ Layout::
     ├── confusion.json         how often each class was taken for each, in the test part
     ├── mistakes.json          the surest mistakes in the test part
     ├── figures/               samples, what augmentation makes of them, the mistakes
+    ├── explain/               maps of what the network went by; see convsmith.api.explain
     └── report.html            all of it as a page
 """
 
@@ -78,6 +79,7 @@ class RunFolder:
         self.confusion = path / "confusion.json"
         self.mistakes = path / "mistakes.json"
         self.figures = path / "figures"
+        self.explanations = path / "explain"
         self.report = path / "report.html"
 
     @classmethod
