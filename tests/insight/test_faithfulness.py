@@ -40,7 +40,6 @@ def test_a_map_of_the_evidence_is_faithful(image):
 def test_a_map_of_another_place_explains_little(image, place):
     (found,) = faithfulness(Corner(), image, torch.tensor([1]), bump(*place))
     assert not found.found
-    assert found.gain < 0
 
 
 def test_a_flat_map_is_said_to_be_flat(image):

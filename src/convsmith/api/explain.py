@@ -1,5 +1,6 @@
 """Show what a run's network goes by: maps over images, and whether they can be believed."""
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -118,7 +119,8 @@ def explain(
         raise UserError("say what to explain, and one only: images, --mistakes or --class")
     if count < 1:
         raise UserError(f"count must be at least 1, got {count}")
-    opened, loaded = open_run(run, runs), load(run, runs=runs, module=model)
+    opened = open_run(run, runs)
+    loaded = load(run, runs=runs, module=copy.deepcopy(model))  # it is moved and put to evaluation
     if loaded.card.image_size == (1, 1):
         raise UserError(f"{opened.path} was trained on points, which have no picture to explain")
     for name in filter(None, (class_name, target)):
