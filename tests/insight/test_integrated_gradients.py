@@ -28,10 +28,10 @@ def test_they_are_captums():
 
 def test_they_add_up_to_the_rise_of_the_logit():
     model, images, targets = make()
-    shares = integrated_gradients(model, images, targets, steps=400)
+    shares = integrated_gradients(model, images, targets, steps=100)
     rise = model(images) - model(torch.zeros_like(images))
     torch.testing.assert_close(
-        shares.sum((1, 2, 3)), rise.gather(1, targets[:, None])[:, 0], rtol=0.02, atol=0.02
+        shares.sum((1, 2, 3)), rise.gather(1, targets[:, None])[:, 0], rtol=0.03, atol=0.03
     )
 
 

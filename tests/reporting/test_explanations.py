@@ -23,6 +23,7 @@ def add(run, name="mistakes-grad-cam", strip="explain/strips/one.png", **changed
         "target_probability": 0.91,
         "faithful": True,
         "words": "Faithful: as it should be.",
+        "figures": "deletion 0.10 (elsewhere 0.50)",
     } | changed
     told = {"title": "The surest mistakes", "method": "grad-cam at stage4", "words": "All good."}
     path = folder / f"{name}.json"
@@ -43,7 +44,7 @@ def test_explanations_are_shown_with_their_words(tmp_path):
     assert page.ids.count("explanations") == 1
     for words in (
         "The surest mistakes, by grad-cam at stage4", "All good.", "dog 91.00%", "is cat",
-        "the map is for owl, 5.00%", "Faithful: as it should be.", "image 3",
+        "the map is for owl, 5.00%", "Faithful: as it should be.", "image 3", "deletion 0.10",
     ):  # fmt: skip
         assert words in page.text, words
     assert len(page.all("img")) == 2
@@ -62,7 +63,15 @@ def test_what_is_damaged_or_gone_is_said(tmp_path):
 
 def test_nothing_of_a_file_is_taken_for_markup(tmp_path):
     run = make_run(tmp_path, "run")
-    add(run, words=HOSTILE, label=HOSTILE, guess=HOSTILE, where=HOSTILE, target=HOSTILE)
+    add(
+        run,
+        words=HOSTILE,
+        figures=HOSTILE,
+        label=HOSTILE,
+        guess=HOSTILE,
+        where=HOSTILE,
+        target=HOSTILE,
+    )
     path = write_report(run)
     assert HOSTILE not in path.read_text()
     assert HOSTILE in read_page(path).text

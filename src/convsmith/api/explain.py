@@ -15,6 +15,7 @@ from convsmith.api.explain_maps import (
     Explainer,
     Mapped,
     Method,
+    figures_of,
     map_images,
     shuffled_words,
     words_of,
@@ -54,6 +55,7 @@ class Explanation:
     target_probability: float
     faithfulness: Faithfulness | None
     words: str
+    figures: str
 
 
 @dataclass(frozen=True)
@@ -236,4 +238,5 @@ def explanation(found: Mapped, picture: Path) -> Explanation:
         target_probability=found.target_probability,
         faithfulness=found.faithfulness,
         words=words_of(found.faithfulness),
+        figures=figures_of(found.faithfulness),
     )

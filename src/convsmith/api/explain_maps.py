@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +19,23 @@ from convsmith.insight.occlusion import occlusion
 from convsmith.insight.target_layer import target_layer
 from convsmith.insight.weight_shuffle import shuffled_similarity
 
-__all__ = ["Chosen", "Explainer", "Mapped", "Method", "map_images", "shuffled_words", "words_of"]
+__all__ = [
+    "Chosen",
+    "Explainer",
+    "Mapped",
+    "Method",
+    "figures_of",
+    "map_images",
+    "shuffled_words",
+    "words_of",
+]
 
+TITLES = {
+    "grad-cam": "Grad-CAM",
+    "grad-cam++": "Grad-CAM++",
+    "integrated-gradients": "integrated gradients",
+    "occlusion": "occlusion",
+}
 Method = Literal["grad-cam", "grad-cam++", "integrated-gradients", "occlusion"]
 BATCH = 8  # images at a time
 LIKE = 0.5  # a rank correlation; from here on a map counts as the same
@@ -52,10 +67,9 @@ class Explainer:
     """A method, fitted to a network. Final; ``layer`` is None where the method needs none."""
 
     def __init__(self, model: Model, method: str, layer: str | None) -> None:
-        if method not in get_args(Method):
-            known = get_args(Method)
-            hint = did_you_mean(method, known)
-            raise UserError(f"no method is called {method!r}{hint}: {', '.join(known)}")
+        if method not in TITLES:
+            hint = did_you_mean(method, TITLES)
+            raise UserError(f"no method is called {method!r}{hint}: {', '.join(TITLES)}")
         self.method = method
         self.layer: str | None = None
         if method.startswith("grad-cam"):
@@ -66,7 +80,8 @@ class Explainer:
             raise UserError(f"{method} looks at the whole network: leave the layer out")
 
     def __str__(self) -> str:
-        return self.method if self.layer is None else f"{self.method} at {self.layer}"
+        title = TITLES[self.method]
+        return title if self.layer is None else f"{title} at {self.layer}"
 
     def __call__(self, model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
         """Return maps ``(N, H, W)`` of normalised images ``(N, C, H, W)``."""
@@ -147,17 +162,23 @@ def mapped(
 def words_of(trust: Faithfulness | None) -> str:
     """Return in words whether a map marks what the network goes by."""
     if trust is None:
-        return "not checked"
+        return "Not checked."
     if trust.flat:
         return "The map is flat: it marks nothing."
-    figures = (
-        f"deletion {trust.deletion:.2f}, elsewhere {trust.deletion_elsewhere:.2f}; "
-        f"insertion {trust.insertion:.2f}, elsewhere {trust.insertion_elsewhere:.2f}; "
+    if trust.found:
+        return "Faithful: what it marks counts more than as much elsewhere."
+    return "Explains little: what it marks hardly counts more than as much elsewhere."
+
+
+def figures_of(trust: Faithfulness | None) -> str:
+    """Return the figures that the words are about."""
+    if trust is None or trust.flat:
+        return ""
+    return (
+        f"deletion {trust.deletion:.2f} (elsewhere {trust.deletion_elsewhere:.2f}), "
+        f"insertion {trust.insertion:.2f} ({trust.insertion_elsewhere:.2f}), "
         f"better than {trust.beaten:.0%} of its shifts"
     )
-    if trust.found:
-        return f"Faithful: what it marks counts more than as much elsewhere ({figures})."
-    return f"Explains little: what it marks counts no more than as much elsewhere ({figures})."
 
 
 def shuffled_words(shuffled: Mapping[str, float]) -> str:
@@ -168,4 +189,7 @@ def shuffled_words(shuffled: Mapping[str, float]) -> str:
     verdict = "the maps depend on what was learned"
     if list(shuffled.values())[-1] >= LIKE:
         verdict = "the maps follow the images more than what was learned: believe them little"
-    return f"Likeness once the layers are shuffled, the head first: {steps}; {verdict}."
+    return (
+        f"Likeness (rank correlation) once the layers are shuffled, from the head down: {steps}; "
+        f"{verdict}."
+    )

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from convsmith.api.explain_maps import Mapped, words_of
+from convsmith.api.explain_maps import Mapped, figures_of, words_of
 from convsmith.data.pictures import side_by_side, strip
 from convsmith.errors import WriteError
 from convsmith.insight.overlay import colours, enlarge, overlay
@@ -29,12 +29,12 @@ def write_pictures(
     """Write a picture of each image, its map and both; return where they are."""
     paths = []
     for each, name in zip(found, names, strict=True):
-        lines = [heading(each), f"{how}, for {each.target}"]
+        lines = [heading(each), f"{how}, what speaks for {each.target}"]
         if each.target != each.guess:
             lines[1] += f" ({each.target_probability:.1%})"
         if each.faithfulness is not None:
-            lines.append(words_of(each.faithfulness))
-        picture = side_by_side(panels(each, SIDE), lines)
+            lines += [words_of(each.faithfulness), figures_of(each.faithfulness)]
+        picture = side_by_side(panels(each, SIDE), [line for line in lines if line])
         paths.append(save(picture, run.explanations / f"{name}.png"))
     return paths
 
@@ -67,6 +67,7 @@ def write_gallery(run: RunFolder, name: str, found: Sequence[Mapped], about: Seq
                 target_probability=round(each.target_probability, 6),
                 faithful=None if each.faithfulness is None else each.faithfulness.found,
                 words=words_of(each.faithfulness),
+                figures=figures_of(each.faithfulness),
             )
         )
     gallery = asdict(StoredExplanations(title, method, words, tuple(stored)))

@@ -58,7 +58,7 @@ def command(run: str, images: tuple[str, ...], as_json: bool, **chosen: Any) -> 
             if each.target != each.guess:
                 aim = f"; the map is for {each.target}, {each.target_probability:.2%}"
             print(f"  {known}{verb} {each.guess} {each.probability:.2%}{aim}")
-            print(f"  {each.words}")
+            print(f"  {each.words}" + (f"\n  {each.figures}" if each.figures else ""))
         print(found.words or f"by {found.method}")
         if not found.explanations:
             print("the network made no mistake: there is nothing to explain")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
+from convsmith.insight.unchanged import unchanged
 from convsmith.randomness import generator
 
 __all__ = ["rank_correlation", "shuffled_similarity"]
@@ -43,11 +44,12 @@ def shuffled_similarity(
         Rank correlations ``(N,)`` by the layer that was reached, the head first.
     """
     layers = sum(1 for _ in weighted(model))
-    chosen = {1 + round(look * (layers - 1) / max(1, looks - 1)) for look in range(looks)}
+    chosen = {layers - round(look * (layers - 1) / max(1, looks - 1)) for look in range(looks)}
     found = {}
     for count, (name, twin) in enumerate(cascade(model, seed), 1):
         if count in chosen:
-            now = explain(twin, images, targets)
+            with unchanged(twin):  # for the random numbers, should the copy draw any
+                now = explain(twin, images, targets)
             pairs = zip(maps, now, strict=True)
             found[name] = torch.stack([rank_correlation(one, two) for one, two in pairs])
     return found
@@ -85,4 +87,5 @@ def mean_ranks(values: Tensor) -> Tensor:
     """Return the rank of each value; equal ones share the mean of theirs."""
     _, which, counts = values.unique(return_inverse=True, return_counts=True)
     ends = counts.cumsum(0).double()
-    return (ends - (counts.double() - 1) / 2)[which]
+    means: Tensor = ends - (counts.double() - 1) / 2
+    return means[which]

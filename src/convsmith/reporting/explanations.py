@@ -27,6 +27,7 @@ class StoredExplanation:
     target_probability: float
     faithful: bool | None
     words: str
+    figures: str
 
 
 @dataclass(frozen=True)
