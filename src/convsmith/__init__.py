@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from convsmith.api.diagnose import diagnose
     from convsmith.api.doctor import doctor
     from convsmith.api.evaluate import evaluate
+    from convsmith.api.explain import explain
     from convsmith.api.export import export
     from convsmith.api.load import load
     from convsmith.api.lr import lr
@@ -39,6 +40,7 @@ __all__ = [
     "diagnose",
     "doctor",
     "evaluate",
+    "explain",
     "export",
     "load",
     "load_recipe",
@@ -60,6 +62,7 @@ HOMES = {
     "doctor": "convsmith.api.doctor",
     "evaluate": "convsmith.api.evaluate",
     "export": "convsmith.api.export",
+    "explain": "convsmith.api.explain",
     "load": "convsmith.api.load",
     "load_recipe": "convsmith.recipe.load",
     "lr": "convsmith.api.lr",

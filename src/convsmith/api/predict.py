@@ -14,7 +14,7 @@ from convsmith.api.load import Model, Prediction, load
 from convsmith.data.listing import EXTENSIONS, Problem
 from convsmith.errors import DataError
 
-__all__ = ["Predictions", "predict", "write_csv"]
+__all__ = ["Predictions", "files_of", "predict", "write_csv"]
 
 BATCH = 64
 

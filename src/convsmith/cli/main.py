@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("export", "Write a run's network as ONNX, pt2, … and verify what was written."),
     "check": ("check", "Replay the golden samples of a bundle, a stranger's too."),
     "serve": ("serve", "Serve a bundle: a page and an interface for programs, without torch."),
+    "explain": ("explain", "Show what a network goes by, and whether that can be believed."),
     "data": ("data", "Show a data set and its augmentations, or check its files."),
     "compare": ("compare", "Compare runs: results, curves, and where their recipes differ."),
     "report": ("report", "Write a run's page, or an index of all runs."),

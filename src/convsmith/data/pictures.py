@@ -11,7 +11,7 @@ from convsmith.data.images import Images
 from convsmith.data.mixing import mix_pixels
 from convsmith.randomness import generator
 
-__all__ = ["augmented", "grid", "samples", "thumbnail"]
+__all__ = ["augmented", "grid", "samples", "side_by_side", "strip", "thumbnail"]
 
 CELL = 112  # pixels of one image in a grid
 GAP = 6
@@ -80,6 +80,40 @@ def grid(
             right = margin + column * (cell + GAP)
             corner = (right + (cell - image.width) // 2, down + (cell - image.height) // 2)
             picture.paste(image, corner)
+    return picture
+
+
+def strip(panels: Sequence[Tensor]) -> Image.Image:
+    """Return ``(C, H, W)`` uint8 images of one size beside one another, nothing between them."""
+    images = [thumbnail(each, max(each.shape[1:])) for each in panels]
+    width, height = images[0].width + GAP, images[0].height
+    picture = Image.new("RGBA", (len(images) * width - GAP, height))
+    for number, image in enumerate(images):
+        picture.paste(image, (number * width, 0))
+    return picture
+
+
+def side_by_side(panels: Sequence[tuple[str, Tensor]], lines: Sequence[str]) -> Image.Image:
+    """Return a picture of images beside one another, each with its name, under lines of text.
+
+    Args:
+        panels: a name and a ``(C, H, W)`` uint8 image, all of one size.
+        lines: the first is the title; those that are too long are shortened.
+    """
+    images = strip([pixels for _, pixels in panels])
+    width, step = images.width, (images.width + GAP) // len(panels)
+    fonts = [ImageFont.load_default(17), *[ImageFont.load_default(13)] * len(lines)]
+    top = 18 + 22 * len(lines)
+    picture = Image.new("RGB", (width + 24, top + images.height + 34), "white")
+    draw = ImageDraw.Draw(picture)
+    for row, (text, font) in enumerate(zip(lines, fonts, strict=False)):
+        colour = "#5c626c" if row else "black"
+        draw.text((12, 12 + 22 * row), fitted(text, font, width), colour, font)
+    picture.paste(images, (12, top), images)
+    for column, (name, _) in enumerate(panels):
+        text = fitted(name, fonts[-1], step - GAP)
+        place = (12 + column * step + (step - GAP) / 2, top + images.height + 8)
+        draw.text(place, text, "#5c626c", fonts[-1], anchor="ma")
     return picture
 
 

@@ -103,6 +103,8 @@ def trace(
     """
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng(devices=[]))
+        stack.enter_context(torch.inference_mode(mode=False))  # whatever the caller is in
+        stack.enter_context(torch.enable_grad())
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")  # of fake tensors that are asked for an address
         stack.enter_context(FakeTensorMode(allow_fallback_kernels=False))

@@ -11,6 +11,7 @@ from convsmith.reporting.classes import Classes, read_classes
 from convsmith.reporting.compression import CompressionPage, read_compression
 from convsmith.reporting.confidence import Confidence, read_confidence
 from convsmith.reporting.curves import learning_curves, pace_curves
+from convsmith.reporting.explanations import Gallery, read_explanations
 from convsmith.reporting.findings import Findings, finding_marks, read_findings
 from convsmith.reporting.headline import Tile, headline, notices, progress, tiles
 from convsmith.reporting.history import History, mapping, read_history
@@ -81,6 +82,7 @@ class ReportPage:
     mistakes: Mistakes | Absent | None
     robustness: Robustness | Absent | None
     labels: Labels | Absent | None
+    explanations: tuple[Gallery | Absent, ...]
     sheets: tuple[Sheet, ...] | Absent | None
     plan: Planned | Absent | None
     requests: tuple[Request, ...]
@@ -131,6 +133,7 @@ def read_page(run: RunFolder) -> ReportPage:
             label_errors=labels is None,
         ),
         compression=due(read_compression(run), over=False),  # nor compressed
+        explanations=read_explanations(run),
         resume=shlex.join(["convsmith", "train", "--resume", str(run.path), *data_root(overview)]),
         again=again(run, overview),
         surroundings=surroundings(overview),

@@ -19,6 +19,7 @@ __all__ = [
     "Mix",
     "Picture",
     "StoredMistake",
+    "StoredMistakes",
     "class_rows",
     "commonest",
     "read_confusion",

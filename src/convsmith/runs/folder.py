@@ -26,6 +26,7 @@ Layout::
     ├── compress.json         what `convsmith compress` measured, and the files that it made,
     ├── compressed/           if it was asked
     ├── figures/               samples, what augmentation makes of them, the mistakes
+    ├── explain/               maps of what the network went by; see convsmith.api.explain
     └── report.html            all of it as a page
 """
 
@@ -96,6 +97,7 @@ class RunFolder:
         self.plan = path / "plan.json"
         self.compression = path / "compress.json"
         self.compressed = path / "compressed"
+        self.explanations = path / "explain"
         self.report = path / "report.html"
 
     @classmethod
