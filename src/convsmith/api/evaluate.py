@@ -89,8 +89,9 @@ def evaluate(
     if split not in get_args(Part):
         raise UserError(f"split must be train, validation or test, not {split!r}")
     opened = open_run(run, runs)
-    recipe, card = opened.recipe, read_card(opened.folder)
+    recipe = opened.recipe
     require_own_model(opened, model)
+    card = read_card(opened.folder)
     device = resolve_device(recipe.train.device)
     set_up(device, recipe)
     with threads(opened.environment["exact"]["threads"]):
