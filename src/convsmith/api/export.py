@@ -2,6 +2,9 @@
 
 import os
 import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -118,27 +121,18 @@ def export(
         say("evaluating as the training does")
         root = None if source.store is None else root_of(source.store)
         expected, samples = expectations(loaded.module, parts, loaded.card.resize, root)
-        say(f"writing {FILES[to]}")
-        draft = Draft(
-            folder / f"unverified-{secrets.token_hex(4)}",
-            loaded.module,
-            given,
-            about,
-            samples,
-            tolerance_of(expected.logits),
-        )
-        onnx = draft.write(to)
-        say(f"verifying in a fresh process, with {len(expected.labels):,} test images")
-        verified = verify(to, draft.folder / FILES[to], expected)
-        if not verified.passed:
-            problems = "".join(f"\n  {each}" for each in verified.problems)
-            raise VerificationError(
-                f"{FILES[to]} does not do what the network of {opened.path} does; it is kept in "
-                f"{draft.folder}:{problems}"
-            )
-        if onnx is not None:
-            draft.finish(onnx, verified)
-        files = draft.move_to(folder)
+        with draft_folder(folder) as place:
+            say(f"writing {FILES[to]}")
+            tolerance = tolerance_of(expected.logits)
+            draft = Draft(place, loaded.module, given, about, samples, tolerance)
+            onnx = draft.write(to)
+            say(f"verifying in a fresh process, with {len(expected.labels):,} test images")
+            verified = verify(to, place / FILES[to], expected)
+            if not verified.passed:
+                raise failure(opened, place / FILES[to], verified)
+            if onnx is not None:
+                draft.finish(onnx, verified)
+            files = draft.move_to(folder)
     return Exported(
         str(opened.path),
         to,
@@ -147,6 +141,28 @@ def export(
         onnx is not None and onnx.maps is not None,
         verified,
         notes_on(to, samples, verified, len(parts.test)),
+    )
+
+
+@contextmanager
+def draft_folder(folder: Path) -> Iterator[Path]:
+    """Lend a new folder in ``folder``; only if what is in it failed to verify, it stays."""
+    place = folder / f"unverified-{secrets.token_hex(4)}"
+    try:
+        yield place
+    except VerificationError:
+        raise
+    except BaseException:  # it is not whole
+        shutil.rmtree(place, ignore_errors=True)
+        raise
+
+
+def failure(opened: Run, path: Path, verified: Verified) -> VerificationError:
+    """Return what to raise for a file that does not do what the network does."""
+    problems = "".join(f"\n  {each}" for each in verified.problems)
+    return VerificationError(
+        f"{path.name} does not do what the network of {opened.path} does; it is kept in "
+        f"{path.parent}:{problems}"
     )
 
 

@@ -54,9 +54,12 @@ def command(
         maps = ", with class activation maps" if found.maps else ""
         print(f"ONNX opset {found.opset}, any batch_size{maps}")
     verified = found.verified
+    print(f"verified with {verified.engine} in a fresh process:")
     print(
-        f"verified with {verified.engine} in a fresh process: top-1 {verified.top1:.2%} of "
-        f"{verified.images:,} test images (training's evaluation {verified.expected:.2%}), "
-        f"{verified.samples} golden samples; the largest difference of a logit is "
-        f"{verified.difference:.1e} ({verified.tolerance:.1e} is allowed)"
+        f"  top-1 {verified.top1:.2%} of {verified.images:,} test images "
+        f"(the training's evaluation: {verified.expected:.2%})"
+    )
+    print(
+        f"  logits within {verified.difference:.1e} on these and {verified.samples} golden image "
+        f"files ({verified.tolerance:.1e} is allowed)"
     )

@@ -28,7 +28,8 @@ def to_torchscript(network: nn.Module, given: Input, path: Path, texts: Mapping[
         warnings.catch_warnings(),
         replacing(path) as draft,
     ):
-        warnings.filterwarnings("ignore", category=DeprecationWarning)  # of all TorchScript
+        for kind in (DeprecationWarning, FutureWarning):  # TorchScript as a whole
+            warnings.filterwarnings("ignore", category=kind)
         # A shape that is compared becomes a constant: verifying at other sizes finds it out.
         warnings.filterwarnings("ignore", category=TracerWarning)
         traced = torch.jit.trace(module, given.example(), check_trace=False)
