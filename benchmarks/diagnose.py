@@ -109,11 +109,15 @@ def exploding(case: Case, strength: int) -> None:
 
 
 def vanishing(case: Case, strength: int) -> None:
+    for module in list(case.net.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.modules.batchnorm._BatchNorm):
+                setattr(module, name, nn.Identity())
     insert(case, *(nn.Sigmoid() for _ in range((9, 12, 16)[strength])))
 
 
 def rate_high(case: Case, strength: int) -> None:
-    case.sets.append(f"optimizer.learning_rate={(0.3, 1, 3)[strength]}")
+    case.sets.append(f"optimizer.learning_rate={(1, 3, 10)[strength]}")
 
 
 def rate_low(case: Case, strength: int) -> None:
@@ -144,7 +148,7 @@ def spike(case: Case, strength: int) -> None:
 
 
 def overfit(case: Case, strength: int) -> None:
-    few = slice((150, 100, 50)[strength])
+    few = slice((100, 60, 30)[strength])
     case.data = replace(
         case.data, train=case.data.train.select(torch.arange(len(case.data.train))[few])
     )

@@ -12,7 +12,8 @@ WINDOW = 20  # steps before a step that it is held against
 SPIKE = 3.0  # times the middle of the window
 SPIKE_SHARE = 0.5  # of the first loss: a smaller rise is a hard batch
 RISE = 1.25  # times the best validation loss
-GAP = 0.05  # in top-1, between training and validation
+GAP, WIDE_GAP = 0.05, 0.1  # in top-1, between training and validation: beside a rise, and alone
+FEWEST_IMAGES = 100  # to validate by: fewer show no gap of that width
 LEFT = 0.5  # of a guesser's loss, ln(classes): more is left at the end of what has not been learnt
 CLOSE = 0.05  # in top-1: validation no further below training, so nothing is memorised
 FEWEST_EPOCHS = 4
@@ -56,7 +57,8 @@ def overfitting(evidence: Evidence) -> Iterator[Finding]:
     best = min(known, key=val_loss)
     end = median(val_loss(each) for each in known[-max(1, len(known) // 10) :])
     gap = known[-1].train_top1 - known[-1].val_top1
-    if end <= RISE * val_loss(best) or gap < GAP or best is known[-1]:
+    risen = end > RISE * val_loss(best) and gap > GAP
+    if evidence.validation < FEWEST_IMAGES or not (risen or gap > WIDE_GAP):
         return
     sets = [] if evidence.settings.augmented else ["data.augment=moderate"]
     if evidence.settings.dropout is not None and evidence.settings.dropout < 0.3:
@@ -65,7 +67,7 @@ def overfitting(evidence: Evidence) -> Iterator[Finding]:
         sets.append("optimizer.weight_decay=0.001")
     yield Finding(
         rule="overfit",
-        severity="bad" if gap > 2 * GAP else "warn",
+        severity="bad" if risen and gap > WIDE_GAP else "warn",
         what="the network learns its training images by heart",
         evidence=f"the validation loss was {val_loss(best):.3g} after epoch {best.epoch} and is "
         f"{end:.3g} now, {end / val_loss(best):.2f} times as much; top-1 is "

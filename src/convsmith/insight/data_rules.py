@@ -8,7 +8,7 @@ from convsmith.insight.evidence import Evidence, Finding, Level, Plot
 __all__ = ["imbalance", "label_noise", "leakage", "small_validation"]
 
 NOISE = 0.03  # of the labels
-FEWEST = 200  # images, below which shares of labels say nothing
+FEWEST = 100  # images, below which shares of labels say nothing
 RATIO = (3.0, 10.0)  # images of the largest class to those of the smallest: warn, bad
 LEAK = 0.01  # of the held-out images
 LIKE = 0.995  # a correlation; different images of digits reach 0.99
@@ -17,38 +17,37 @@ SIGMAS = 1.96
 
 
 def label_noise(evidence: Evidence) -> Iterator[Finding]:
-    """Labels that are as unlikely to the network as any other wrong class.
+    """Labels that a sure network finds as unlikely as any other wrong class.
 
-    A network that is wrong has the label among its next guesses; a label that is wrong can be
-    anywhere. So the images whose label is in the less likely half of the classes tell how many
-    labels were drawn at random: noise = that share / (half / (classes - 1)).
+    Where a network is sure and wrong, the label is among its next guesses; a label that is wrong
+    can be anywhere. So the images whose label is in the less likely half of the classes tell how
+    many labels were drawn at random: noise = that share / (half / (classes - 1)).
     """
     survey = evidence.held_out or evidence.trained
-    if survey is None or len(survey.ranks) < 4 or survey.images < FEWEST:
+    if survey is None or len(survey.sure) < 4 or sum(survey.sure) < FEWEST:
         return
-    classes = len(survey.ranks)
+    images, classes = sum(survey.sure), len(survey.sure)
     half = classes // 2
-    far, chance = sum(survey.ranks[classes - half :]), half / (classes - 1)
+    far, chance = sum(survey.sure[classes - half :]), half / (classes - 1)
     # the lower end of what so many images can mean
-    share = max(0.0, far - SIGMAS * math.sqrt(far)) / survey.images / chance
-    if share < NOISE or survey.ranks[0] / survey.images < 2 / classes:
+    least = max(0.0, far - SIGMAS * math.sqrt(far)) / images / chance
+    if least < NOISE:
         return
-    guess = far / survey.images / chance
     part = "held-out" if evidence.held_out is not None else "training"
     yield Finding(
         rule="label-noise",
-        severity="bad" if share > 3 * NOISE else "warn",
-        what=f"about {guess:.0%} of the labels are wrong",
-        evidence=f"for {far:,} of {survey.images:,} {part} images the label is among the "
-        f"{half} least likely classes of {classes}, where a network's own mistakes hardly ever are",
+        severity="bad" if least > 3 * NOISE else "warn",
+        what=f"about {far / images / chance:.0%} of the labels are wrong",
+        evidence=f"among the {images:,} {part} images in which the network is surest, the label of "
+        f"{far:,} is one of the {half} least likely classes of {classes}; mistakes of a network's "
+        "own hardly ever are",
         cause="labels that were mixed up, or images of none of the classes",
         change="mend the labels; until then, trust them less",
         sets=("loss.label_smoothing=0.1",),
         plot=Plot(
-            "Place of the label among the guesses",
+            "Place of the label among the guesses, where sure",
             "place",
-            tuple((n, count / survey.images) for n, count in enumerate(survey.ranks, 1)),
-            log=False,
+            tuple((n, count / images) for n, count in enumerate(survey.sure, 1)),
         ),
     )
 
@@ -58,8 +57,9 @@ def imbalance(evidence: Evidence) -> Iterator[Finding]:
     counts = evidence.counts
     if not counts or evidence.settings.balanced:
         return
-    least, most = min(counts), max(counts)
-    if most < RATIO[0] * max(least, 1):
+    least, most, mean = min(counts), max(counts), sum(counts) / len(counts)
+    by_chance = max(mean - least, most - mean) <= 3 * math.sqrt(mean)
+    if most < RATIO[0] * max(least, 1) or by_chance:
         return
     names = [evidence.classes[counts.index(each)] for each in (least, most)]
     ratio = f"{most / least:.0f} times as many" if least else "none at all"

@@ -13,7 +13,9 @@ __all__ = ["exploding", "nonfinite", "rate_too_high", "rate_too_low", "vanishing
 EXPLODING, VANISHING = 100.0, 1e-6
 LEARNT = 0.1  # of the first loss: where less is left, small gradients are the aim reached
 # A step should change a weight by about a thousandth: Karpathy, CS231n, "Ratio of weights:updates"
-RATIO_HIGH, USUAL, RATIO_LOW = 0.1, 1e-3, 1e-4
+RATIO_HIGH, USUAL, RATIO_LOW = 0.02, 1e-3, 1e-4
+RISE = 0.2  # of the first loss: by more it does not rise by chance, over windows of steps
+WINDOWS = 20
 FALLEN = 0.9  # of the first loss: what is above has not learnt anything
 
 
@@ -102,27 +104,29 @@ def vanishing(evidence: Evidence) -> Iterator[Finding]:
 
 
 def rate_too_high(evidence: Evidence) -> Iterator[Finding]:
-    """Steps that move the weights by more than a tenth, or much without learning anything."""
-    readings = evidence.readings[len(evidence.readings) // 4 :]
-    ratios = [(each.step, ratio) for each in readings if (ratio := middle_ratio(each)) is not None]
-    if not ratios:
-        return
-    typical = median(ratio for _, ratio in ratios)
+    """Steps that move the weights by several per cent, and a loss that suffers from it."""
+    ratios = [
+        (each.step, ratio)
+        for each in evidence.readings
+        if (ratio := middle_ratio(each)) is not None
+    ]
     first, last = ends(evidence)
-    lost = typical > RATIO_HIGH / 10 and last > FALLEN * first
-    if typical <= RATIO_HIGH and not lost:
+    large = tenth_largest([ratio for _, ratio in ratios])
+    rise = highest_rise(evidence)
+    suffers = rise > RISE * first or last > FALLEN * first
+    if large <= RATIO_HIGH or not suffers:
         return
-    what = "and the loss does not fall" if lost else "step by step"
     yield Finding(
         rule="rate-high",
         severity="bad",
-        what=f"the learning rate is too high: weights are thrown about {what}",
-        evidence=f"a step changes a layer's weights by {typical:.1%} (the middle of all layers and "
-        f"steps); about {USUAL:.1%} is usual. The loss went from {first:.3g} to {last:.3g}",
+        what="the learning rate is too high: weights are thrown about",
+        evidence=f"in a tenth of the steps, a layer's weights change by {large:.1%} or more (the "
+        f"middle of all layers); about {USUAL:.1%} is usual. The loss went from {first:.3g} to "
+        f"{last:.3g}, and on the way rose by {rise:.3g}",
         cause="a learning rate that is too high for this network and batch",
         change="a lower rate (`convsmith lr` finds one)",
-        sets=rate_sets(evidence.settings, min(0.1, power(RATIO_HIGH / 10 / typical))),
-        step=ratios[0][0],
+        sets=rate_sets(evidence.settings, min(0.1, power(RATIO_HIGH / 4 / large))),
+        step=max(ratios, key=lambda each: each[1])[0],
         plot=Plot(
             "Update to weight ratio", "step", tuple(ratios), log=True, level=Level(USUAL, "usual")
         ),
@@ -177,6 +181,24 @@ def middle_ratio(reading: Reading) -> float | None:
     """Return the middle update-to-weight ratio of a step's layers; None if it made no update."""
     ratios = [each.update_ratio for each in reading.layers if each.update_ratio is not None]
     return median(ratios) if ratios else None
+
+
+def tenth_largest(values: list[float]) -> float:
+    """Return the value that a tenth of them reach; 0 if there is none."""
+    ordered = sorted(values, reverse=True)
+    return ordered[len(ordered) // 10] if ordered else 0.0
+
+
+def highest_rise(evidence: Evidence) -> float:
+    """Return by how much the loss rose at most, above its lowest before; over windows of steps."""
+    losses = [loss for _, loss in evidence.losses]
+    size = max(1, len(losses) // WINDOWS)
+    middles = [median(losses[at : at + size]) for at in range(0, len(losses), size)]
+    lowest, rise = math.inf, 0.0
+    for each in middles:
+        lowest = min(lowest, each)
+        rise = max(rise, each - lowest)
+    return rise
 
 
 def power(factor: float) -> float:

@@ -37,11 +37,12 @@ class Units:
 
     ``dead`` are the channels whose output was zero for every image at every place; ``zeros`` and
     ``saturated`` are shares of all outputs, the latter within 0.05 of an end of the range (None for
-    ReLU).
+    ReLU). ``places`` is whether a channel has several outputs an image, as after a convolution.
     """
 
     name: str
     kind: Kind
+    places: bool
     channels: int
     dead: tuple[int, ...]
     zeros: float
@@ -59,7 +60,11 @@ class Normed:
 
 @dataclass(frozen=True)
 class Survey:
-    """What a pass showed. ``ranks[r]`` counts images whose label is the ``r``-th guess, from 0."""
+    """What a pass showed.
+
+    ``ranks[r]`` counts images whose label is the ``r``-th guess, from 0; ``sure`` counts those of
+    them in which the network is at least as sure as in the middle one that it gets right.
+    """
 
     images: int
     input_mean: float
@@ -67,6 +72,7 @@ class Survey:
     units: tuple[Units, ...]
     norms: tuple[Normed, ...]
     ranks: tuple[int, ...]
+    sure: tuple[int, ...]
 
 
 def survey(
@@ -84,6 +90,7 @@ def survey(
     seen = Seen(model)
     sums = torch.zeros(3, dtype=torch.float64)
     ranks: list[Tensor] = []
+    confidences: list[Tensor] = []
     with unchanged(model), torch.no_grad(), seen.hooks():
         for images, labels in batches:
             with autocast(), seen:
@@ -91,21 +98,32 @@ def survey(
             logits = logits.float()
             own = logits.gather(1, labels[:, None])
             ranks.append((logits > own).sum(1))
+            confidences.append(logits.softmax(1).amax(1))
             values = images.double()
             sums += torch.stack(
                 [values.sum(), values.square().sum(), values.new_tensor(values.numel())]
             ).cpu()
             seen.calls.clear()
     total, squares, count = sums.tolist()
-    classes = logits.shape[1]
+    every_rank, classes = torch.cat(ranks), logits.shape[1]
     return Survey(
-        images=sum(map(len, ranks)),
+        images=len(every_rank),
         input_mean=total / count,
         input_std=max(0.0, squares / count - (total / count) ** 2) ** 0.5,
         units=tuple(site.result(name) for name, site in seen.sites.items()),
         norms=tuple(sums_.result(name) for name, sums_ in seen.norms.items()),
-        ranks=tuple(torch.cat(ranks).bincount(minlength=classes).tolist()),
+        ranks=tuple(every_rank.bincount(minlength=classes).tolist()),
+        sure=tuple(sure_ranks(every_rank, torch.cat(confidences), classes)),
     )
+
+
+def sure_ranks(ranks: Tensor, confidences: Tensor, classes: int) -> list[int]:
+    """Return how often the label has which place where the network is sure."""
+    right = confidences[ranks == 0]
+    if not len(right):
+        return [0] * classes
+    sure = ranks[confidences >= right.median()]
+    return sure.bincount(minlength=classes).tolist()
 
 
 class Seen(TorchDispatchMode):
@@ -166,11 +184,13 @@ class Site:
         self._zeros = 0.0
         self._saturated = 0.0
         self._values = 0
+        self._places = False
 
     def add(self, output: Tensor) -> None:
         """Take in a batch's output, ``(N, C, …)`` of images or ``(N, …, C)`` of vectors."""
         channel = 1 if output.ndim > 3 else output.ndim - 1
         others = [dim for dim in range(output.ndim) if dim != channel]
+        self._places = output.ndim > 2
         alive = (output != 0).sum(others) > 0
         self._alive = alive if self._alive is None else self._alive | alive
         self._zeros += float((output == 0).sum())
@@ -185,7 +205,7 @@ class Site:
         dead = tuple((~self._alive).nonzero().flatten().tolist()) if self._kind == "relu" else ()
         saturated = self._saturated / self._values if self._kind in SATURATED else None
         zeros = self._zeros / self._values
-        return Units(name, self._kind, len(self._alive), dead, zeros, saturated)
+        return Units(name, self._kind, self._places, len(self._alive), dead, zeros, saturated)
 
 
 class Sums:

@@ -7,7 +7,9 @@ from convsmith.insight.evidence import Evidence, Finding, Level, Plot, norm_sets
 
 __all__ = ["batch_norm", "dead_units", "inputs", "saturated"]
 
-DEAD = (0.5, 0.75)  # of a layer's channels: warn, bad; small healthy layers reach 0.4
+# Of a layer's channels, warn and bad; hidden units without places speak up for few images, and in
+# healthy small networks 60 % of them are silent
+DEAD, DEAD_HIDDEN = (0.5, 0.75), (0.9, 0.97)
 FEW = 4  # channels: a layer with fewer says nothing about shares
 SATURATED = 0.5  # of outputs within 0.05 of an end: Glorot & Bengio, 2010, figures 2 and 3
 MEAN, STD = 0.5, (0.5, 2.0)  # of what BatchNorm makes 0 and 1
@@ -20,18 +22,20 @@ def dead_units(evidence: Evidence) -> Iterator[Finding]:
     survey = evidence.trained
     if survey is None:
         return
-    shares = [
-        (len(each.dead) / each.channels, each)
-        for each in survey.units
-        if each.kind == "relu" and each.channels >= FEW
+    found = [each for each in survey.units if each.kind == "relu" and each.channels >= FEW]
+    shares = [len(each.dead) / each.channels for each in found]
+    over = [
+        (share / limits[0], share >= limits[1], each)
+        for share, each in zip(shares, found, strict=True)
+        if share >= (limits := DEAD if each.places else DEAD_HIDDEN)[0]
     ]
-    share, worst = max(shares, key=lambda each: each[0], default=(0.0, None))
-    if worst is None or share < DEAD[0]:
+    if not over:
         return
+    _, bad, worst = max(over, key=lambda each: each[0])
     dead = sum(len(each.dead) for each in survey.units)
     yield Finding(
         rule="dead-relu",
-        severity="bad" if share >= DEAD[1] else "warn",
+        severity="bad" if bad else "warn",
         what=f"dead units in {worst.name}",
         evidence=f"{len(worst.dead)} of its {worst.channels} channels are zero everywhere in all "
         f"of {survey.images:,} images ({dead} in the whole network); "
@@ -41,7 +45,7 @@ def dead_units(evidence: Evidence) -> Iterator[Finding]:
         change="a lower learning rate, or normalisation before the ReLU",
         sets=(*rate_sets(evidence.settings, 0.1), *norm_sets(evidence.settings)),
         layer=worst.name,
-        plot=unit_plot("Dead channels by layer", [each for each, _ in shares], DEAD[0]),
+        plot=unit_plot("Dead channels by layer", shares, DEAD[0]),
     )
 
 
