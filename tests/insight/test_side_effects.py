@@ -58,8 +58,10 @@ TOOLS: dict[str, Callable[[Any, Case], object]] = {
         case.model, case.images, case.labels, steps=3
     ),
     "insight.occlusion.occlusion": lambda tool, case: tool(case.model, case.images, case.labels),
+    "insight.survey.survey": lambda tool, case: tool(case.model, [(case.images, case.labels)]),
     "insight.target_layer.target_layer": lambda tool, case: tool(case.model, case.images),
     "insight.unchanged.unchanged": lambda tool, case: passed_within(tool(case.model), case),
+    "insight.watch.Watch": lambda tool, case: tool(case.model).close(),
     "insight.weight_shuffle.shuffled_similarity": lambda tool, case: tool(
         case.model, case.images, case.labels, case.maps, summed, looks=2
     ),

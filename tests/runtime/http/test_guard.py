@@ -96,6 +96,11 @@ def test_the_page_and_health_need_no_key(guarded):
         assert get(guarded, path).status_code == 200
 
 
+def test_the_document_says_that_a_key_is_needed(guarded, url):
+    assert get(guarded, "/openapi.json").json()["security"] == [{"key": []}]
+    assert "security" not in get(url, "/openapi.json").json()
+
+
 def test_browsers_are_bound(guarded):
     page = get(guarded, "/")
     policy = page.headers["content-security-policy"]

@@ -20,6 +20,8 @@ from convsmith_runtime.predict import probabilities
 
 __all__ = ["Answer", "Answers", "Failure", "Model", "answer", "describe", "refusal", "words"]
 
+MOST_MAPS = 10  # or a short request would have a very long answer
+
 
 class Guess(BaseModel):
     """One class, its place among the classes, and the probability that the network gives it."""
@@ -32,9 +34,10 @@ class Guess(BaseModel):
 class Answer(BaseModel):
     """What the network says of one image.
 
-    ``maps`` has a class activation map for each guess, rows of numbers from the top: how much each
-    place speaks for the class. ``seen`` is the image as the network sees it, a PNG as a data:
-    address. Both are null unless they were asked for; ``maps`` also if the network has none.
+    ``maps`` has a class activation map for each of the first ten guesses, rows of numbers from the
+    top: how much each place speaks for the class. ``seen`` is the image as the network sees it, a
+    PNG as a data: address. Both are null unless they were asked for; ``maps`` also if the network
+    has none.
     """
 
     image: str
@@ -119,7 +122,7 @@ def answer(classes: Sequence[str], name: str, look: Look, top: int, *, maps: boo
     guesses = [Guess(label=classes[i], index=i, probability=float(shares[i])) for i in best]
     if not maps:
         return Answer(image=name, guesses=guesses)
-    found = None if look.maps is None else [rounded(look.maps[i]) for i in best]
+    found = None if look.maps is None else [rounded(look.maps[i]) for i in best[:MOST_MAPS]]
     return Answer(image=name, guesses=guesses, maps=found, seen=png(look.pixels))
 
 

@@ -65,7 +65,8 @@ class Guard:
             and scope["method"] != "GET"
             and name_and_port(origin) != host.lower()
         ):
-            raise Refused(403, "origin", "pages of other sites may not ask")
+            reason = "pages of other sites may not ask; a proxy must pass the Host on"
+            raise Refused(403, "origin", reason)
         needed = self._key is not None and scope["path"] not in OPEN
         if needed and not hmac.compare_digest(key_in(headers), self._key or b""):
             raise Refused(
