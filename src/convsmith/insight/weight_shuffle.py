@@ -64,7 +64,8 @@ def weighted(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 def cascade(model: nn.Module, seed: int) -> Iterator[tuple[str, nn.Module]]:
     """Yield a copy of the network after each layer that was shuffled in it, the last first."""
-    twin = copy.deepcopy(model)
+    with torch.inference_mode(mode=False):  # or no gradient could be taken in the copy
+        twin = copy.deepcopy(model)
     draw = generator(seed, "shuffled weights")
     for name, module in weighted(twin):
         with torch.no_grad():
