@@ -18,8 +18,8 @@ def images(count, channels, size, seed=0):
     return draw.integers(0, 256, (count, channels, size, size), dtype=numpy.uint8)
 
 
-def input_of(channels, size):
-    return Input(channels, (size, size), MEAN[:channels], STD[:channels])
+def input_of(channels, size, mean=MEAN):
+    return Input(channels, (size, size), mean[:channels], STD[:channels])
 
 
 def exported(network, channels, size, folder):

@@ -10,7 +10,7 @@ from tests.compression.test_fuse import lived_in
 from torch import nn
 from torch.nn import functional
 
-from convsmith.compression.calibrate import calibrated, ranges_of
+from convsmith.compression.calibrate import calibrated, statistics
 from convsmith.compression.ends import absorbed, full, real_logits
 from convsmith.compression.layers import layers_of, pooled_globally, require_layers
 from convsmith.compression.quantize import (
@@ -170,7 +170,7 @@ def test_networks_keep_their_meaning_in_all_kinds(network):
         "weights": weights_only(proto),
         "bf16": bf16_weights(proto),
         "dynamic": dynamic(proto),
-        "static": static(integers.proto, integers.ranges),
+        "static": static(integers.proto, integers.ranges, means=integers.means),
     }
     for name, variant in made.items():
         found = run(variant, pixels)
@@ -184,7 +184,7 @@ def test_every_layer_really_runs_with_integers(network):
     proto, pixels = network
     integers = calibrated(proto, [pixels], 2)
     layers = len(layers_of(proto.graph))
-    for made in (static(integers.proto, integers.ranges), dynamic(proto)):
+    for made in (static(integers.proto, integers.ranges, means=integers.means), dynamic(proto)):
         operations = executed(made)
         assert integer_layers(operations) == layers
         spare = 1 if "maps" in [each.name for each in proto.graph.output] else 0
@@ -195,7 +195,7 @@ def test_every_layer_really_runs_with_integers(network):
 def test_full_has_integers_alone_from_the_image_to_the_logits(network):
     proto, pixels = network
     integers = calibrated(proto, [pixels], 2)
-    made = full(integers.proto, integers.ranges)
+    made = full(integers.proto, integers.ranges, means=integers.means)
     assert integers.whole
     assert [each.name for each in made.graph.output] == ["output"]
     output = run(made, pixels)
@@ -211,9 +211,9 @@ def test_full_has_integers_alone_from_the_image_to_the_logits(network):
 
 def test_the_normalisation_goes_into_the_first_convolution(network):
     proto, pixels = network
-    expected, found = run(proto, pixels), run(absorbed(proto), pixels)
+    expected, found = run(proto, pixels), run(absorbed(proto)[0], pixels)
     assert numpy.abs(found - expected).max() < 1e-3 * numpy.abs(expected).max()
-    assert "Sub" not in kinds(executed(absorbed(proto)))
+    assert "Sub" not in kinds(executed(absorbed(proto)[0]))
 
 
 def test_a_network_without_a_first_convolution_is_normalised_first(tmp_path):
@@ -221,7 +221,7 @@ def test_a_network_without_a_first_convolution_is_normalised_first(tmp_path):
     pixels = images(32, 1, 8)
     integers = calibrated(proto, [pixels], 2)
     assert not integers.whole
-    made = static(integers.proto, integers.ranges)
+    made = static(integers.proto, integers.ranges, means=integers.means)
     assert integer_layers(executed(made)) == 3
     assert numpy.allclose(run(made, pixels), run(proto, pixels), atol=0.05)
 
@@ -264,9 +264,25 @@ def test_a_layer_that_is_not_there_is_named_with_the_nearest(digits):
 
 def test_ranges_are_the_lowest_and_highest_values(digits):
     pixels = images(48, 1, 8)
-    parts = ranges_of(digits, ["output"], [pixels[:16], pixels[16:]], 2)
+    ranges, means = statistics(digits, ["output"], [pixels[:16], pixels[16:]], 2)
     logits = run(digits, pixels)
-    assert parts["output"] == (float(logits.min()), float(logits.max()))
+    assert ranges["output"] == (float(logits.min()), float(logits.max()))
+    assert numpy.allclose(means["output"], logits.mean(0), atol=1e-5)
+
+
+@settings(max_examples=20, deadline=None)
+@given(kind=LAYERS)
+def test_with_the_mean_of_its_input_a_layer_keeps_the_mean_of_its_output(kind):
+    proto, weight, x, compute = convolution((*kind[:3], 1, 1, *kind[5:]))
+    x += 2
+    ranges = {"input": (float(x.min()), float(x.max()))}
+    x8 = as_uint8(x, *ranges["input"]).astype(numpy.float32)
+    expected = compute(weight, x8).mean((0, 2, 3))
+    found = run(static(proto, ranges, means={"input": x8.mean((0, 2, 3))}), x).mean((0, 2, 3))
+    without = run(static(proto, ranges), x).mean((0, 2, 3))
+    most = 2e-4 * numpy.abs(expected).max() + 1e-4
+    assert numpy.abs(found - expected).max() < most
+    assert numpy.abs(found - expected).max() <= numpy.abs(without - expected).max() + most
 
 
 def test_a_mean_over_all_places_becomes_pooling_and_stays_the_same(residual):

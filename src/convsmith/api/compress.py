@@ -1,8 +1,9 @@
 """Make a run's network smaller and faster in several ways, and measure each of them."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from convsmith.api.run import open_run, require_own_model
 from convsmith.api.samples import Samples, choose_samples
 from convsmith.api.variants import KINDS, Made, Workshop
 from convsmith.compression.fuse import FusedLayer
-from convsmith.compression.layers import Array, require_layers
+from convsmith.compression.layers import Array, layers_of, require_layers
 from convsmith.compression.measure import Accuracy, Judged, judge, logits_of, onnx_runner, time_all
 from convsmith.compression.prune import Cut
 from convsmith.compression.sensitivity import KeptFloat, LayerNoise, keep_worst, noise_by_layer
@@ -245,21 +246,23 @@ def chosen_float(
         return None, ()
     batches, labels = list(samples.selection.batches()), samples.selection.labels
 
-    def logits(proto: Any) -> Array:
+    def logits(kept: Collection[str] | None, *, between: bool = True) -> Array:
+        proto = integers.proto
+        if kept is not None:
+            proto = workshop.to_static(integers, kept, between=between)
         return logits_of(onnx_runner(proto.SerializeToString(), workshop.threads), batches)
 
     say("measuring the layers one by one")
-    noises = noise_by_layer(integers.proto, integers.ranges, logits, largest=workshop.largest)
+    names = [layer.name for layer in layers_of(integers.proto.graph)]
+    noises = noise_by_layer(names, partial(logits, between=False))
     if not auto:
         return None, noises
     right = Judged.of(logits_of(workshop.original().runner, batches), labels).right.mean()
 
     def drop(kept: Sequence[str]) -> float:
-        made = Judged.of(logits(workshop.to_static(integers, kept)), labels)
-        say(
-            f"{len(kept)} layers in fp32: top-1 drops by {100 * (right - made.right.mean()):.2f} pp"
-        )
-        return float(right - made.right.mean())
+        lost = float(right - Judged.of(logits(kept), labels).right.mean())
+        say(f"{len(kept)} layers in fp32: top-1 drops by {100 * lost:.2f} pp")
+        return lost
 
     return keep_worst([each.name for each in noises], drop, bound), noises
 

@@ -128,14 +128,27 @@ class Workshop:
         about = "int8 weights, uint8 activations, calibrated" + left(keep_float)
         return [self.onnx("static", self.to_static(self.integers, keep_float), about)]
 
-    def to_static(self, integers: Calibrated, keep_float: Collection[str] = ()) -> Any:
+    def to_static(
+        self, integers: Calibrated, keep_float: Collection[str] = (), *, between: bool = True
+    ) -> Any:
         """Return a calibrated network with integers."""
-        return static(integers.proto, integers.ranges, keep_float=keep_float, largest=self.largest)
+        return static(
+            integers.proto,
+            integers.ranges,
+            means=integers.means,
+            keep_float=keep_float,
+            largest=self.largest,
+            between=between,
+        )
 
     def make_full(self, keep_float: Collection[str]) -> list[Made]:
         """Return the network whose input and output are integers too."""
         made = full(
-            self.integers.proto, self.integers.ranges, keep_float=keep_float, largest=self.largest
+            self.integers.proto,
+            self.integers.ranges,
+            means=self.integers.means,
+            keep_float=keep_float,
+            largest=self.largest,
         )
         about = "integers from the image to the logits" + left(keep_float)
         if not self.integers.whole:
@@ -144,11 +157,19 @@ class Workshop:
 
     def make_qat(self, keep_float: Collection[str]) -> list[Made]:
         """Return the network trained on with rounded numbers, then quantised as ``static``."""
-        rounded = fake_quantised(self.fused.model, self.example(), largest=self.largest)
+        factors = [1 / (std * self.given.scale) for std in self.given.std]
+        rounded = fake_quantised(
+            self.fused.model,
+            self.example(),
+            largest=self.largest,
+            factors=factors if self.integers.whole else (1.0,),
+        )
         self.train(rounded, "qat")
         learned = copy.deepcopy(self.fused.model)
         learned.load_state_dict(trained_weights(rounded))
         integers = calibrated(self.to_proto(learned), self.calibration, self.threads)
+        # its biases have learned what rounding the weights changes
+        integers = replace(integers, means=integers.whole)
         about = "static, after training on with rounded numbers" + left(keep_float)
         return [self.onnx("qat", self.to_static(integers, keep_float), about)]
 

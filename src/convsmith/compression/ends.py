@@ -19,7 +19,7 @@ from convsmith.compression.layers import (
     copied,
     users_of,
 )
-from convsmith.compression.quantize import FULL, Ranges, Writer, scale_and_zero, static
+from convsmith.compression.quantize import FULL, Means, Ranges, Writer, scale_and_zero, static
 from convsmith.exporting.libraries import require
 
 __all__ = ["absorbed", "full", "real_logits"]
@@ -27,10 +27,11 @@ __all__ = ["absorbed", "full", "real_logits"]
 LOGITS = "logits"
 
 
-def absorbed(proto: Any) -> Any | None:
+def absorbed(proto: Any) -> tuple[Any, Array] | None:
     """Return the network whose first convolution takes the image's values from 0 to 255.
 
-    None where the first layer is no convolution of the normalised image alone.
+    Besides it, the means that the normalisation subtracts, in these values. None where the first
+    layer is no convolution of the normalised image alone.
     """
     found = beginning(proto.graph)
     if found is None:
@@ -52,7 +53,7 @@ def absorbed(proto: Any) -> Any | None:
     for node in writer.old:
         if node.output[0] not in old:
             writer.keep(node)
-    return writer.finish()
+    return writer.finish(), mean
 
 
 def beginning(graph: Any) -> tuple[set[str], Any, Array, Array] | None:
@@ -100,13 +101,19 @@ def padded(writer: Writer, image: str, pads: list[int], colour: Array) -> str:
 
 
 def full(
-    proto: Any, ranges: Ranges, *, keep_float: Collection[str] = (), largest: int = FULL
+    proto: Any,
+    ranges: Ranges,
+    *,
+    means: Means | None = None,
+    keep_float: Collection[str] = (),
+    largest: int = FULL,
 ) -> Any:
     """Return a network of integers alone, as far as its operations have them.
 
     Args:
         proto: what :func:`absorbed` returned, or a network as it is.
         ranges: of all activations and of ``output``.
+        means: of what layers take, as for :func:`static`.
         keep_float: layers that stay as they are.
         largest: the largest int8 weight.
 
@@ -114,7 +121,8 @@ def full(
     """
     without_maps = copied(proto)
     del without_maps.graph.output[1:]
-    made = static(trimmed(without_maps), ranges, keep_float=keep_float, largest=largest)
+    trimmed(without_maps)
+    made = static(without_maps, ranges, means=means, keep_float=keep_float, largest=largest)
     writer = Writer(made)
     scale, zero = scale_and_zero(*ranges[OUTPUT])
     for node in writer.old:
@@ -134,8 +142,8 @@ def full(
     return writer.finish()
 
 
-def trimmed(proto: Any) -> Any:
-    """Return a model without the nodes that none of its outputs depends on."""
+def trimmed(proto: Any) -> None:
+    """Remove the nodes that none of a model's outputs depends on."""
     graph = proto.graph
     wanted = {each.name for each in graph.output}
     kept = []
@@ -145,7 +153,6 @@ def trimmed(proto: Any) -> Any:
             kept.append(node)
     del graph.node[:]
     graph.node.extend(reversed(kept))
-    return proto
 
 
 def real_logits(output: Array, texts: dict[str, str]) -> Array:

@@ -7,7 +7,7 @@ gradient passes through the rounding, and not where a value was cut off. Source:
 2017.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, fx, nn
@@ -62,15 +62,26 @@ class FakeActivation(nn.Module):
 
 
 class FakeWeight(nn.Module):
-    """Round a weight to int8 with a scale for each output channel, which is dimension ``axis``."""
+    """Round a weight to int8 with a scale for each output channel, which is dimension ``axis``.
 
-    def __init__(self, axis: int, largest: int) -> None:
+    It is rounded times ``factors``, which are those of the normalisation where it will be in the
+    weight.
+    """
+
+    factors: Tensor
+
+    def __init__(self, axis: int, largest: int, factors: Sequence[float] = (1.0,)) -> None:
         super().__init__()
         self.axis = axis
         self.largest = largest
+        self.register_buffer("factors", torch.tensor(factors))
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return the rounded weight."""
+        factors = self.factors.view(-1, *[1] * (weight.ndim - 2))
+        return self._rounded(weight * factors) / factors
+
+    def _rounded(self, weight: Tensor) -> Tensor:
         others = [each for each in range(weight.ndim) if each != self.axis]
         scales = (weight.detach().abs().amax(others) / self.largest).clamp(min=1e-12)
         zeros = torch.zeros_like(scales, dtype=torch.int32)
@@ -79,13 +90,16 @@ class FakeWeight(nn.Module):
         )
 
 
-def fake_quantised(model: nn.Module, example: Tensor, *, largest: int) -> fx.GraphModule:
+def fake_quantised(
+    model: nn.Module, example: Tensor, *, largest: int, factors: Sequence[float] = (1.0,)
+) -> fx.GraphModule:
     """Return a network to train, of the weights of ``model`` and under their names.
 
     Args:
         model: a network whose normalisations are folded; it stays as it is.
         example: a batch of at least two of its kind.
         largest: the largest int8 weight.
+        factors: what the first layer's weights will be multiplied by, for each channel of images.
 
     Raises:
         ModelError: its graph cannot be followed.
@@ -97,7 +111,9 @@ def fake_quantised(model: nn.Module, example: Tensor, *, largest: int) -> fx.Gra
     for node in chosen:
         if called(node) in WEIGHTED and path_of(node.args[1]) is not None:
             transposed = "transpose" in str(node.target)
-            insert_before(graph, node, FakeWeight(int(transposed), largest))
+            first = isinstance(node.args[0], fx.Node) and node.args[0].op == "placeholder"
+            fake = FakeWeight(int(transposed), largest, factors if first else (1.0,))
+            insert_before(graph, node, fake)
     graph.graph.lint()
     graph.recompile()
     return graph

@@ -25,10 +25,22 @@ from convsmith.compression.layers import (
 )
 from convsmith.exporting.libraries import require
 
-__all__ = ["FULL", "Ranges", "bf16_weights", "dynamic", "scale_and_zero", "static", "weights_only"]
+__all__ = [
+    "FULL",
+    "Means",
+    "Ranges",
+    "bf16_weights",
+    "dynamic",
+    "scale_and_zero",
+    "static",
+    "weights_only",
+]
 
 Ranges = Mapping[str, tuple[float, float]]
 """The lowest and highest value of each activation."""
+
+Means = Mapping[str, Array]
+"""The mean of each channel of some activations."""
 
 FULL = 127  # the largest int8 weight; 63 where 16-bit sums of two products would overflow
 LARGEST_BIAS = 2**30
@@ -82,6 +94,7 @@ def static(
     proto: Any,
     ranges: Ranges,
     *,
+    means: Means | None = None,
     keep_float: Collection[str] = (),
     largest: int = FULL,
     between: bool = True,
@@ -91,6 +104,7 @@ def static(
     Args:
         proto: an ONNX model.
         ranges: of all its activations, as calibration found them.
+        means: of what layers take; their biases then make up for what rounded weights change of it.
         keep_float: layers that stay as they are.
         largest: the largest int8 weight.
         between: whether sums, means and the like are integers too.
@@ -106,7 +120,8 @@ def static(
         name = node.output[0]
         if name in chosen and name in layers:
             scale, _ = scale_and_zero(*ranges[sources[node.input[0]]])
-            integer_parameters(writer, layers[name], node, largest, scale)
+            mean = (means or {}).get(node.input[0])
+            integer_parameters(writer, layers[name], node, largest, scale, mean)
         if name == LEVELS and name in sources:  # the image is what it would be rounded to
             real_again(writer, name, node.input[0], *parameters(writer, name, 0.0, 255.0))
             continue
@@ -157,20 +172,41 @@ def scale_and_zero(low: float, high: float) -> tuple[float, int]:
 
 
 def integer_parameters(
-    writer: Writer, layer: Layer, node: Any, largest: int, input_scale: float
+    writer: Writer, layer: Layer, node: Any, largest: int, input_scale: float, mean: Array | None
 ) -> None:
-    """Make a layer's weights int8, and its bias int32, given the scale of its input."""
+    """Make a layer's weights int8, and its bias int32, given the scale of its input.
+
+    If the mean of its input is known, the bias takes up what rounding the weights changes of the
+    mean of its output. Source: Nagel et al., "Data-Free Quantization Through Weight Equalization
+    and Bias Correction", 2019.
+    """
+    weight, name = writer.values[layer.weight], node.output[0]
     bias = writer.values.get(node.input[2]) if len(node.input) > 2 else None
-    weight = writer.values[layer.weight]
     least = None
     if bias is not None:  # a channel without weights must not make the bias overflow
         least = numpy.abs(bias) / (LARGEST_BIAS * input_scale)
     whole, scales = integer_weight(weight, layer.axis, largest, least)
-    dequantised(writer, layer.weight, whole, scales, layer.axis)
+    real = dequantised(writer, f"{name}_weight", whole, scales, layer.axis)
+    writer.renamed[layer.weight] = node.input[1] = real
+    if mean is not None and node.op_type != "MatMul":
+        error = weight - whole * aligned(scales, whole.ndim, layer.axis)
+        bias = (0 if bias is None else bias) + mean_of(error, mean, layer.axis)
     if bias is not None:
         products = scales.astype(numpy.float64) * input_scale
         units = numpy.rint(bias / products).astype(numpy.int32)
-        dequantised(writer, node.input[2], units, products.astype(numpy.float32), 0)
+        added = dequantised(writer, f"{name}_bias", units, products.astype(numpy.float32), 0)
+        del node.input[2:]
+        node.input.append(added)
+
+
+def mean_of(weight: Array, mean: Array, axis: int) -> Array:
+    """Return the mean output ``(channels,)`` of a layer without bias, given that of its input."""
+    if weight.ndim == 2:
+        return numpy.asarray(mean @ (weight if axis else weight.T))
+    by_channel = weight.reshape(*weight.shape[:2], -1).sum(2)
+    groups = len(mean) // weight.shape[1]
+    given = mean.reshape(groups, -1).repeat(len(weight) // groups, 0)
+    return numpy.asarray((by_channel * given).sum(1))
 
 
 def integer_weight(
@@ -194,17 +230,14 @@ def aligned(scales: Array, dims: int, axis: int) -> Array:
     return scales.reshape([-1 if each == axis else 1 for each in range(dims)])
 
 
-def dequantised(writer: Writer, name: str, whole: Array, scales: Array, axis: int) -> None:
-    """Put integers in the place of an initializer; whatever takes it takes their real values."""
-    if name in writer.renamed:  # two layers share it
-        return
-    kind = "int32" if whole.dtype == numpy.int32 else "int8"
+def dequantised(writer: Writer, name: str, whole: Array, scales: Array, axis: int) -> str:
+    """Add integers as constants, and their real values; return the name of these."""
     inputs = [
-        writer.constant(f"{name}_{kind}", whole),
+        writer.constant(f"{name}_{whole.dtype}", whole),
         writer.constant(f"{name}_scale", scales),
         writer.constant(f"{name}_zero", numpy.zeros(scales.shape, whole.dtype)),
     ]
-    writer.renamed[name] = writer.node("DequantizeLinear", inputs, f"{name}_real", axis=axis)
+    return writer.node("DequantizeLinear", inputs, f"{name}_real", axis=axis)
 
 
 def weights_only(proto: Any, *, keep_float: Collection[str] = (), largest: int = FULL) -> Any:

@@ -1,11 +1,9 @@
 """Which layers bear being integers, and which are better left as they are."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from convsmith.compression.layers import Array, layers_of
-from convsmith.compression.quantize import Ranges, static
+from convsmith.compression.layers import Array
 
 __all__ = ["KeptFloat", "LayerNoise", "keep_worst", "noise_by_layer"]
 
@@ -35,23 +33,21 @@ class KeptFloat:
 
 
 def noise_by_layer(
-    proto: Any, ranges: Ranges, logits: Callable[[Any], Array], *, largest: int
+    names: Sequence[str], logits_without: Callable[[Collection[str] | None], Array]
 ) -> tuple[LayerNoise, ...]:
     """Return the noise of every layer, the worst first.
 
     Args:
-        proto: the network with real numbers.
-        ranges: of all its activations.
-        logits: what a network says of some images, which are no test images.
-        largest: the largest int8 weight.
+        names: the layers.
+        logits_without: what the network says of some images, which are no test images, with some
+            layers left as they are and all others integers; None leaves all.
     """
-    expected = logits(proto)
+    expected = logits_without(None)
     power = float(expected.var(0).mean()) or 1.0
-    names = [layer.name for layer in layers_of(proto.graph)]
     found = []
     for name in names:
         others = [each for each in names if each != name]
-        given = logits(static(proto, ranges, keep_float=others, largest=largest, between=False))
+        given = logits_without(others)
         noise = float(((given - expected) ** 2).mean()) / power
         agreement = float((given.argmax(1) == expected.argmax(1)).mean())
         found.append(LayerNoise(name, noise, agreement))
