@@ -6,9 +6,9 @@
 
 `planted` trains on digits with one of sixteen faults, each at three strengths, in two networks that
 were not used to set the thresholds: narrow `vgg_bn` and `resnet_small`. It prints what was found by
-what was planted. `healthy` trains five presets whole and prints whatever is found. `cost` trains presets with
-and without `train.watch`, in turns, and compares processor seconds. All print Markdown for
-docs/results.md.
+what was planted. `healthy` trains five presets whole and prints whatever is found. `cost` trains
+presets with and without `train.watch`, in turns, and compares processor seconds. All print Markdown
+for docs/results.md.
 """
 
 import argparse
