@@ -2,17 +2,21 @@
 
     python benchmarks/diagnose.py planted --data-root DATA
     python benchmarks/diagnose.py healthy --seeds 3 --data-root DATA
+    python benchmarks/diagnose.py cost digits mnist --seeds 3 --work /tmp/cost --data-root DATA
 
 `planted` trains on digits with one of sixteen faults, each at three strengths, in two networks that
 were not used to set the thresholds: narrow `vgg_bn` and `resnet_small`. It prints what was found by
-what was planted. `healthy` trains five presets whole and prints whatever is found. Both print
-Markdown for docs/results.md.
+what was planted. `healthy` trains five presets whole and prints whatever is found. `cost` trains
+presets with and without `train.watch`, in turns, and compares processor seconds. All print Markdown
+for docs/results.md.
 """
 
 import argparse
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -271,16 +275,46 @@ def healthy(presets: list[str], seeds: int, root: str | None) -> None:
             print(f"| `{preset}` | {seed} | {'; '.join(told) or 'nothing found'} |", flush=True)
 
 
+def cost(presets: list[str], rounds: int, work: Path, root: str | None, epochs: int) -> None:
+    """Print what `train.watch` costs in processor time, which other programs hardly change."""
+    for preset in presets:
+        seconds: dict[str, list[float]] = {"false": [], "true": []}
+        for _ in range(rounds):
+            for wanted, taken in seconds.items():
+                began = time.process_time()
+                convsmith.train(
+                    preset,
+                    epochs=epochs,
+                    sets=[f"train.watch={wanted}"],
+                    runs=work,
+                    data_root=root,
+                    progress="none",
+                )
+                taken.append(time.process_time() - began)
+        plain, watched = (min(each) for each in seconds.values())
+        each = "; ".join(
+            f"{name}: {', '.join(f'{s:.2f}' for s in all_)}" for name, all_ in seconds.items()
+        )
+        print(f"| `{preset}` | {watched / plain - 1:+.1%} | {each} |", flush=True)
+
+
 def main() -> None:
-    """Run one of the two measurements."""
+    """Run one of the measurements."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("part", choices=["planted", "healthy"])
+    parser.add_argument("part", choices=["planted", "healthy", "cost"])
     parser.add_argument("names", nargs="*", help="faults or presets; by default all")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--data-root")
+    parser.add_argument(
+        "--epochs", type=int, default=5, help="of a training whose cost is measured"
+    )
+    parser.add_argument("--work", type=Path, help="for runs, outside the checkout")
     options = parser.parse_args()
     if options.part == "planted":
         planted(options.names or list(PLANTS))
+    elif options.part == "cost":
+        presets = options.names or ["digits"]
+        cost(presets, options.seeds, options.work, options.data_root, options.epochs)
     else:
         healthy(options.names or list(HEALTHY), options.seeds, options.data_root)
 
