@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 import convsmith
+from convsmith.api.held_out import fold_of
 from convsmith.errors import UserError
 from convsmith.insight.corruptions import blur
 
@@ -54,6 +55,38 @@ def test_labels_that_were_made_wrong_are_found(run, noisy, wrong, digits):
     stored = json.loads((run.path / "label_errors.json").read_text())
     assert stored["errors"][0]["label"] == found.errors[0].label
     assert "labels look wrong" in (run.path / "report.html").read_text()
+
+
+def test_networks_that_have_not_seen_the_labels_find_more(run, noisy, wrong, digits):
+    own = convsmith.evaluate(run.path, data=noisy, label_errors=True).label_errors
+    found = convsmith.evaluate(run.path, data=noisy, label_errors=True, folds=2).label_errors
+    train, validation = found.parts
+    assert (train.folds, validation.folds) == (2, 0)
+    assert validation == own.parts[1]
+    hits = sum(shows(run, each, digits) for each in found.errors)
+    assert hits > 0.7 * len(wrong)
+    assert hits > 0.7 * len(found.errors)
+    assert "2 networks, each of which judged" in (run.path / "report.html").read_text()
+
+
+def test_folds_hold_out_every_image_once_and_spread_each_class():
+    labels = torch.randint(7, (501,))
+    fold = fold_of(labels, 4, 0)
+    assert sorted(fold.unique().tolist()) == [0, 1, 2, 3]
+    for label in range(7):
+        counts = fold[labels == label].bincount(minlength=4)
+        assert counts.max() - counts.min() <= 1
+    assert torch.equal(fold, fold_of(labels, 4, 0))
+    assert not torch.equal(fold, fold_of(labels, 4, 1))
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [({"folds": 2}, "belong to label errors"), ({"folds": 1, "label_errors": True}, "two or more")],
+)
+def test_folds_that_cannot_be_are_mistakes(run, noisy, asked, said):
+    with pytest.raises(UserError, match=said):
+        convsmith.evaluate(run.path, data=noisy, **asked)
 
 
 def shows(run, error, digits):

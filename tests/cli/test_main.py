@@ -143,6 +143,23 @@ def test_evaluate_and_predict_print_for_people(capsys, run, picture):
     assert len(out.splitlines()) == 4
 
 
+def test_evaluate_prints_what_was_asked_for(capsys, run):
+    status, out, err = call(capsys, "evaluate", run.path, "--robustness", "--label-errors")
+    assert status == 0, err
+    assert "top-1 on worse images, " in out
+    (noise,) = [line for line in out.splitlines() if line.startswith("  noise")]
+    assert noise.count("%") == 6
+    assert "of 1,295 labels look wrong" in out
+    assert "of 143 labels look wrong" in out
+    _, out, _ = call(capsys, "evaluate", run.path, "--robustness", "--label-errors", "--json")
+    found = json.loads(out.splitlines()[-1])
+    assert len(found["robustness"]["corruptions"]) == 4
+    assert [part["part"] for part in found["label_errors"]["parts"]] == ["train", "validation"]
+    status, _, err = call(capsys, "evaluate", run.path, "--folds", "3")
+    assert status == 2
+    assert "folds are two or more, and belong to label errors" in err
+
+
 def test_predict_prints_json(capsys, run, picture):
     _, out, _ = call(capsys, "predict", "tiny", picture, "--runs", run.path.parent, "--json")
     (prediction,) = json.loads(out)["predictions"]

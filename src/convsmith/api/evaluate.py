@@ -66,6 +66,7 @@ def evaluate(
     data_root: str | os.PathLike[str] | None = None,
     robustness: bool = False,
     label_errors: bool = False,
+    folds: int | None = None,
 ) -> Evaluated:
     """Evaluate a finished run as its training did: same precision, layout, batch and threads.
 
@@ -80,6 +81,8 @@ def evaluate(
         data_root: where data sets lie.
         robustness: also measure the part made worse: noise, blur, brightness, JPEG.
         label_errors: also look for wrong labels in the training and validation parts.
+        folds: train so many networks anew for ``label_errors``, each to judge training labels that
+            it has not seen.
 
     Raises:
         RunError: there is no such finished run.
@@ -88,24 +91,29 @@ def evaluate(
     """
     if split not in get_args(Part):
         raise UserError(f"split must be train, validation or test, not {split!r}")
+    if folds is not None and (folds < 2 or not label_errors):
+        raise UserError("folds are two or more, and belong to label errors")
     opened = open_run(run, runs)
     recipe = opened.recipe
+    recipe, stored = opened.recipe, opened.environment
+    card = read_card(opened.folder)
     require_own_model(opened, model)
     card = read_card(opened.folder)
     device = resolve_device(recipe.train.device)
     set_up(device, recipe)
-    with threads(opened.environment["exact"]["threads"]):
-        parts = read_parts(opened, recipe, split, data, data_root)
+    with threads(stored["exact"]["threads"]):
+        source = read_data(recipe, data_root) if data is None else data
+        parts = read_parts(opened, recipe, split, source, data_root)
         batches = eval_batches(recipe, parts, split, device)
         if batches is None:
             raise UserError(f"{opened.path} kept no validation part: it trained on everything")
         if robustness:
             require_images(parts.test)
-        network = prepare(opened, card, parts, model, device)
+        network = prepare(opened, card, (source, parts), model, device)
         result = network.measure(batches, logits=robustness)
         with ticking("auto") as say:
             worse = measure_robustness(network, split, result, say) if robustness else None
-            wrong = check_labels(network, say) if label_errors else None
+            wrong = check_labels(network, folds, say) if label_errors else None
     if robustness or label_errors:
         write_report(opened.folder)
     return Evaluated(
@@ -119,10 +127,14 @@ def evaluate(
 
 
 def prepare(
-    opened: Run, card: ModelCard, parts: Parts, model: nn.Module | None, device: torch.device
+    opened: Run,
+    card: ModelCard,
+    data: tuple[Source, Parts],
+    model: nn.Module | None,
+    device: torch.device,
 ) -> Measuring:
     """Return a run's network with its final weights, and what its training measured with."""
-    recipe = opened.recipe
+    recipe, (source, parts) = opened.recipe, data
     weights = read_weights(opened.folder)
     if model is None:
         size = parts.train.image_size
@@ -133,12 +145,13 @@ def prepare(
     return Measuring(
         folder=opened.folder,
         recipe=recipe,
+        card=card,
+        source=source,
         parts=parts,
         model=model,
         loss=build_loss(recipe, parts).to(device),
         precision=make_precision(recipe.train.precision, device),
         device=device,
-        temperature=card.temperature,
     )
 
 
@@ -155,8 +168,7 @@ def read_parts(
         ResumeError: they are not what they were.
     """
     if source is None:
-        with ticking("auto") as say:
-            source = read_source(recipe, find_root(data_root), say)
+        source = read_data(recipe, data_root)
     parts = split_source(recipe, source)
     if parts.digest() != opened.environment["exact"]["data"]:
         raise ResumeError(
@@ -168,6 +180,12 @@ def read_parts(
             f"{opened.path}: the test images are not those that it was measured on; bring them back"
         )
     return parts
+
+
+def read_data(recipe: Recipe, data_root: str | os.PathLike[str] | None) -> Source:
+    """Read a recipe's data set, and show how far it is."""
+    with ticking("auto") as say:
+        return read_source(recipe, find_root(data_root), say)
 
 
 @contextmanager

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from convsmith.data.images import Source
 from convsmith.recipe.build import Parts
 from convsmith.recipe.schema import Recipe
 from convsmith.runs.folder import RunFolder
+from convsmith.runs.model_card import ModelCard
 from convsmith.training.evaluate import Evaluation, evaluate
 from convsmith.training.losses import Loss
 from convsmith.training.precision import Precision
@@ -18,19 +20,17 @@ __all__ = ["Measuring"]
 
 @dataclass(frozen=True)
 class Measuring:
-    """The network on its device, the data, and what a training measures with.
-
-    ``temperature`` is what logits are divided by before they become probabilities.
-    """
+    """The network on its device, the data, and what a training measures with."""
 
     folder: RunFolder
     recipe: Recipe
+    card: ModelCard
+    source: Source
     parts: Parts
     model: nn.Module
     loss: Loss
     precision: Precision
     device: torch.device
-    temperature: float
 
     def measure(
         self, batches: Iterable[tuple[Tensor, Tensor]], *, logits: bool = False
@@ -39,6 +39,6 @@ class Measuring:
         return evaluate(self.model, batches, self.loss, self.precision, logits=logits)
 
     def probabilities(self, evaluation: Evaluation) -> Tensor:
-        """Return the ``(N, K)`` probabilities of an evaluation that kept its logits."""
+        """Return the ``(N, K)`` probabilities, after the temperature; logits must be kept."""
         assert evaluation.logits is not None
-        return (evaluation.logits / self.temperature).softmax(1)
+        return (evaluation.logits / self.card.temperature).softmax(1)

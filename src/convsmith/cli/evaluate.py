@@ -32,6 +32,11 @@ LISTED = 10
 @click.option(
     "--label-errors", is_flag=True, help="Also list training and validation labels to look at."
 )
+@click.option(
+    "--folds",
+    type=click.IntRange(2),
+    help="With --label-errors: train so many networks, each to judge labels it has not seen.",
+)
 @options.runs
 @options.data_root
 @options.as_json
@@ -40,6 +45,7 @@ def command(
     split: Any,
     robustness: bool,
     label_errors: bool,
+    folds: int | None,
     runs: str | None,
     data_root: str | None,
     as_json: bool,
@@ -57,6 +63,7 @@ def command(
         data_root=data_root,
         robustness=robustness,
         label_errors=label_errors,
+        folds=folds,
     )
     if as_json:
         print_json(found)

@@ -28,12 +28,16 @@ class StoredSuspect:
 
 @dataclass(frozen=True)
 class StoredPart:
-    """What was looked through; ``agreeing`` is the share of labels that the network guesses."""
+    """What was looked through; ``agreeing`` is the share of labels that were guessed.
+
+    ``folds`` networks judged it, each the labels that it had not seen; 0 is the run's own.
+    """
 
     part: str
     images: int
     found: int
     agreeing: float
+    folds: int = 0
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,11 @@ def read_labels(run: RunFolder) -> Labels | Absent:
 def told(part: StoredPart) -> str:
     """Return in a sentence what was found in one part."""
     words = f"{part.found:,} of {part.images:,} {WORDS.get(part.part, part.part)} labels look wrong"
+    if part.folds:
+        return (
+            f"{words} to {part.folds} networks, each of which judged those that it was not "
+            f"trained on; they agree with {percent(part.agreeing)}."
+        )
     if part.part != "train":
         return f"{words}. It was not trained on, so nothing of it is known by heart."
     return (
