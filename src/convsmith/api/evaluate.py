@@ -94,9 +94,7 @@ def evaluate(
     if folds is not None and (folds < 2 or not label_errors):
         raise UserError("folds are two or more, and belong to label errors")
     opened = open_run(run, runs)
-    recipe = opened.recipe
     recipe, stored = opened.recipe, opened.environment
-    card = read_card(opened.folder)
     require_own_model(opened, model)
     card = read_card(opened.folder)
     device = resolve_device(recipe.train.device)

@@ -100,7 +100,7 @@ def survey(
             ranks.append((logits > own).sum(1))
             confidences.append(logits.softmax(1).amax(1))
             values = images.double()
-            sums += torch.stack(
+            sums = sums + torch.stack(
                 [values.sum(), values.square().sum(), values.new_tensor(values.numel())]
             ).cpu()
             seen.calls.clear()
