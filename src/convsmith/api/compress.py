@@ -286,7 +286,7 @@ def measured(
     times = time_all({each.name: each.runner for each in made}, pixels, sizes)
     rates = {name: {b: b / s for b, s in each.items()} for name, each in times.items()}
     least = rates["original"][JUDGED_AT]
-    drops = [accuracy.drop for accuracy in accuracies[0]]
+    drops = [selection.drop for selection, _ in accuracies]
     costs = [(drop, times[each.name][1], each.size) for drop, each in zip(drops, made, strict=True)]
     return tuple(
         Variant(
