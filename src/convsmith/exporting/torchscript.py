@@ -22,15 +22,11 @@ def to_torchscript(network: nn.Module, given: Input, path: Path, texts: Mapping[
     Raises:
         WriteError: the file cannot be written.
     """
-    with (
-        deployed(network, given) as module,
-        torch.no_grad(),
-        warnings.catch_warnings(),
-        replacing(path) as draft,
-    ):
+    with deployed(network, given) as module, torch.no_grad(), warnings.catch_warnings():
         for kind in (DeprecationWarning, FutureWarning):  # TorchScript as a whole
             warnings.filterwarnings("ignore", category=kind)
         # A shape that is compared becomes a constant: verifying at other sizes finds it out.
         warnings.filterwarnings("ignore", category=TracerWarning)
         traced = torch.jit.trace(module, given.example(), check_trace=False)
-        traced.save(str(draft), _extra_files={TEXTS: json.dumps(dict(texts))})
+        with replacing(path) as draft:
+            traced.save(str(draft), _extra_files={TEXTS: json.dumps(dict(texts))})
