@@ -1,5 +1,7 @@
 import json
 import re
+from itertools import pairwise
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
@@ -136,3 +138,43 @@ def test_bars_are_as_long_as_their_values():
 
 def test_no_bars_are_no_error():
     assert json.dumps(str(bar_chart("b", "Mistakes", ())))
+
+
+def test_a_logarithmic_axis_across_has_equal_distances_for_equal_ratios():
+    page = draw(Series("val", ((1e-5, 1.0), (1e-3, 2.0), (1e-1, 3.0))), log_x=True)
+    places = [x for x, _ in numbers(paths(page)[0])]
+    assert places[1] - places[0] == pytest.approx(places[2] - places[1], abs=0.2)
+    assert "1e-5" in page.text
+
+
+def test_faint_lines_are_drawn_behind_and_are_not_in_the_legend():
+    clear, faint = (Series(n, ((1, 0.0), (2, 1.0)), faint=n == "raw") for n in ("smooth", "raw"))
+    page = draw(clear, faint)
+    assert [each["class"] for each in page.all("path", "line")] == ["line faint", "line"]
+    assert "smooth" in page.text
+    assert "raw" not in page.text
+
+
+def test_words_of_marks_in_rows_do_not_overlap_and_the_drawing_grows_for_them():
+    series = Series("val", ((1, 0.0), (9, 1.0)))
+    marks = (Mark(3, "first"), Mark(3.1, "second", 1), Mark(3.2, "third", 2))
+    page, plain = draw(series, marks=marks), draw(series)
+    heights = [float(each["y"]) for each in page.all("text", "mark")]
+    assert all(low - high > 13 for low, high in pairwise(heights))
+    assert min(heights) > 0
+    tall, low = (float(each.all("svg", "lines")[0]["viewbox"].split()[3]) for each in (page, plain))
+    assert tall > low
+
+
+def test_a_picture_file_is_whole_and_escaped(tmp_path):
+    from convsmith.reporting.picture import write_picture
+
+    series = (Series("a", ((1e-3, 2.0), (1.0, 1.0))), Series("b", ((1e-3, 1.0), (1.0, None))))
+    chart = LineChart("c", HOSTILE, "rate", series, log_x=True, marks=(Mark(0.1, HOSTILE),))
+    text = write_picture(tmp_path / "c.svg", chart).read_text()
+    assert HOSTILE not in text
+    assert "var(" not in text
+    root = ElementTree.fromstring(text)
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    words = [each.text for each in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"a", "b", HOSTILE, "rate", "0.001"} <= set(words)
