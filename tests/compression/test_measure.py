@@ -72,7 +72,7 @@ def test_runners_take_turns_and_their_order_of_speed_is_found():
 
         return run
 
-    runners = {"slow": sleeper("slow", 4e-3), "fast": sleeper("fast", 1e-3)}
+    runners = {"slow": sleeper("slow", 40e-3), "fast": sleeper("fast", 5e-3)}
     found = time_all(runners, numpy.zeros(4), [1, 4], rounds=2, seconds=0.01)
     assert found["slow"][1] > 2 * found["fast"][1]
     assert found["slow"][4] > 2 * found["slow"][1]

@@ -31,6 +31,7 @@ from convsmith.processor import cpu_name, int8_support
 from convsmith.recipe.build import Parts
 from convsmith.recipe.schema import Recipe
 from convsmith.runs.folder import RunFolder, to_json, write_atomically
+from convsmith.runs.model_card import ModelCard
 
 __all__ = ["DEFAULT", "Compressed", "Variant", "compress"]
 
@@ -143,18 +144,16 @@ def compress(
         UserError: there is no such kind or layer, or a library is missing.
     """
     require_sensible(kinds, bound, share, epochs)
-    require_installed("onnx", "onnxruntime", "onnxscript")
     opened = open_run(run, runs)
     require_own_model(opened, model)
     loaded, recipe = load(opened.path, module=model), opened.recipe
     parts = read_parts(opened, recipe, "test", data, data_root)
     samples = choose_samples(parts, recipe.seed, calibration, images)
-    card = loaded.card
     with threads(usable_cores()):
         say(f"folding, and calibrating on {calibration:,} training images")
         workshop = Workshop(
             loaded.module,
-            Input(card.channels, card.image_size, card.mean, card.std, card.scale),
+            input_of(loaded.card),
             list(samples.calibration.batches()),
             torch.get_num_threads(),
             FULL if int8_support() else NARROW,
@@ -187,8 +186,14 @@ def compress(
     return found
 
 
+def input_of(card: ModelCard) -> Input:
+    """Return what the network takes."""
+    return Input(card.channels, card.image_size, card.mean, card.std, card.scale)
+
+
 def require_sensible(kinds: Sequence[str], bound: float, share: float, epochs: float) -> None:
-    """Raise UserError for what cannot be meant."""
+    """Raise UserError for what cannot be meant, or for libraries that are not there."""
+    require_installed("onnx", "onnxruntime", "onnxscript")
     for kind in kinds:
         if kind not in KINDS:
             hint = did_you_mean(kind, KINDS)

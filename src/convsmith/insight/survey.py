@@ -100,9 +100,12 @@ def survey(
             ranks.append((logits > own).sum(1))
             confidences.append(logits.softmax(1).amax(1))
             values = images.double()
-            sums = sums + torch.stack(
-                [values.sum(), values.square().sum(), values.new_tensor(values.numel())]
-            ).cpu()
+            sums = (
+                sums
+                + torch.stack(
+                    [values.sum(), values.square().sum(), values.new_tensor(values.numel())]
+                ).cpu()
+            )
             seen.calls.clear()
     total, squares, count = sums.tolist()
     every_rank, classes = torch.cat(ranks), logits.shape[1]
