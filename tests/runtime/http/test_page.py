@@ -115,6 +115,11 @@ def test_the_heat_map_is_that_of_the_chosen_class_and_of_the_chosen_strength(vis
     image.save(file, "PNG")
     page = visit()
     give(page, file.getvalue())
+    assert first(page).inner_text()
+    for _ in range(50):  # until it is drawn
+        if page.evaluate(POINT, [0.5, 0.9]) == [0, 0, 80]:
+            break
+        page.wait_for_timeout(100)
     above, below = (page.evaluate(POINT, [0.5, share]) for share in (0.1, 0.9))
     assert above != [90, 0, 0]
     assert below == [0, 0, 80]
