@@ -28,9 +28,16 @@ class Network:
         return sums[:, None], None
 
 
+def deliver(answers):
+    for asker, outcome in answers:
+        if isinstance(outcome, Exception):
+            asker.set_exception(outcome)
+        else:
+            asker.set_result(outcome)
+
+
 def put(batches, value=0, seconds=10):
     answer = Future()
-    answer.set_running_or_notify_cancel()
     batches.put(numpy.full_like(PIXELS, value), answer, time.monotonic() + seconds)
     return answer
 
@@ -41,7 +48,7 @@ def network():
 
 
 def test_what_waits_is_looked_at_together_and_each_gets_its_own(network):
-    batches = Batches(network, 4, 0.01)
+    batches = Batches(network, deliver, 4, 0.01)
     network.free.clear()
     batches.announce(10)
     answers = [put(batches, value) for value in range(10)]
@@ -54,7 +61,7 @@ def test_what_waits_is_looked_at_together_and_each_gets_its_own(network):
 
 
 def test_a_lone_image_waits_for_nobody(network):
-    batches = Batches(network, 32, 5.0)
+    batches = Batches(network, deliver, 32, 5.0)
     batches.announce(1)
     began = time.monotonic()
     put(batches).result(4)
@@ -63,7 +70,7 @@ def test_a_lone_image_waits_for_nobody(network):
 
 
 def test_an_image_waits_for_those_that_are_being_read_but_not_for_ever(network):
-    batches = Batches(network, 32, 0.2)
+    batches = Batches(network, deliver, 32, 0.2)
     batches.announce(3)
     began = time.monotonic()
     first = put(batches)
@@ -77,7 +84,7 @@ def test_an_image_waits_for_those_that_are_being_read_but_not_for_ever(network):
 
 
 def test_an_image_that_cannot_be_read_is_waited_for_no_longer(network):
-    batches = Batches(network, 32, 5.0)
+    batches = Batches(network, deliver, 32, 5.0)
     batches.announce(2)
     began = time.monotonic()
     answer = put(batches)
@@ -88,7 +95,7 @@ def test_an_image_that_cannot_be_read_is_waited_for_no_longer(network):
 
 
 def test_what_is_too_late_is_refused_and_not_looked_at(network):
-    batches = Batches(network, 2, 0.01)
+    batches = Batches(network, deliver, 2, 0.01)
     network.free.clear()
     batches.announce(2)
     first = put(batches)
@@ -113,7 +120,7 @@ def test_an_error_goes_to_those_who_asked_and_the_next_are_answered():
             raise RuntimeError("no memory")
         return numpy.zeros((len(pixels), 1), numpy.float32), None
 
-    batches = Batches(network, 4, 0.0)
+    batches = Batches(network, deliver, 4, 0.0)
     batches.announce(1)
     with pytest.raises(RuntimeError, match="no memory"):
         put(batches).result(5)
@@ -124,7 +131,7 @@ def test_an_error_goes_to_those_who_asked_and_the_next_are_answered():
 
 
 def test_closing_answers_what_was_put(network):
-    batches = Batches(network, 2, 60.0)
+    batches = Batches(network, deliver, 2, 60.0)
     network.free.clear()
     batches.announce(7)
     answers = [put(batches) for _ in range(5)]

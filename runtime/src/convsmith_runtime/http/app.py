@@ -15,7 +15,6 @@ from starlette.exceptions import HTTPException
 from convsmith_runtime import __version__
 from convsmith_runtime.decode import quiet
 from convsmith_runtime.http.answers import Answers, Failure, Model, answer, describe, refusal, words
-from convsmith_runtime.http.batching import Batches
 from convsmith_runtime.http.guard import Guard
 from convsmith_runtime.http.limits import Limits, Refused
 from convsmith_runtime.http.metrics import Measured, Metrics
@@ -95,8 +94,14 @@ def create_app(
         hosts: the names that a request may call the server by; None allows any.
     """
     metrics = Metrics()
-    batches = Batches(predictor.run, batch, wait, metrics.batches.add)
-    service = Service(predictor, batches, limits, threads)
+    service = Service(
+        predictor,
+        limits,
+        batch=batch,
+        wait=wait,
+        threads=threads,
+        on_batch=metrics.batches.add,
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -114,9 +119,9 @@ def create_app(
     app.add_middleware(Guard, key=key, hosts=hosts)
     app.add_middleware(Measured, metrics=metrics)
     add_refusals(app, metrics)
+    add_predict(app, service)  # first: routes are tried in their order
     add_state(app, service, metrics)
     add_model(app, service)
-    add_predict(app, service)
     if key is not None:
         document_key(app)
     return app
@@ -168,7 +173,7 @@ def add_state(app: FastAPI, service: Service, metrics: Metrics) -> None:
     @app.get("/readyz", response_class=PlainTextResponse, responses=failures(503))
     async def readyz() -> str:
         """Say whether images would be looked at."""
-        if not service.batches.alive:
+        if not service.alive:
             raise Refused(503, "not_ready", "the network does not run")
         return "ready\n"
 

@@ -3,16 +3,16 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy
 
 from convsmith_runtime.decode import Pixels
 from convsmith_runtime.http.limits import busy
 
-__all__ = ["Batches", "Look", "Run"]
+__all__ = ["Batches", "Look", "Outcome", "Run"]
 
 Floats = numpy.ndarray[tuple[int, ...], numpy.dtype[numpy.float32]]
 Run = Callable[
@@ -29,16 +29,20 @@ class Look:
     maps: Floats | None  # (classes, height, width)
 
 
+Asker = TypeVar("Asker")
+Outcome = Look | Exception
+
+
 @dataclass(frozen=True)
-class Waiting:
-    """An image, where its answer goes, and the time after which nobody waits for it."""
+class Waiting(Generic[Asker]):
+    """An image, who asked, and the time after which nobody waits for an answer."""
 
     pixels: Pixels
-    answer: "Future[Look]"
+    asker: Asker
     latest: float
 
 
-class Batches:
+class Batches(Generic[Asker]):
     """The images that wait for the network, and the thread that runs it. Final.
 
     A batch is run when it is full, when nothing more is announced, or ``wait`` seconds after its
@@ -48,15 +52,26 @@ class Batches:
     def __init__(
         self,
         run: Run,
+        deliver: Callable[[Sequence[tuple[Asker, Outcome]]], None],
         size: int,
         wait: float,
         on_batch: Callable[[int], None] = lambda images: None,
     ) -> None:
+        """Start the thread.
+
+        Args:
+            run: the network.
+            deliver: gets all the answers of a batch at once, in the network's thread.
+            size: of the largest batch.
+            wait: in seconds.
+            on_batch: gets the size of every batch.
+        """
         self._run = run
+        self._deliver = deliver
         self._size = size
         self._wait = wait
         self._on_batch = on_batch
-        self._waiting: deque[Waiting] = deque()
+        self._waiting: deque[Waiting[Asker]] = deque()
         self._announced = 0  # images that are still being read
         self._closed = False
         self._changed = threading.Condition()
@@ -79,11 +94,11 @@ class Batches:
             self._announced -= 1
             self._wake()
 
-    def put(self, pixels: Pixels, answer: "Future[Look]", latest: float) -> None:
-        """Hand over an announced image; its answer gets a result or an exception."""
+    def put(self, pixels: Pixels, asker: Asker, latest: float) -> None:
+        """Hand over an announced image; whoever asked gets an answer."""
         with self._changed:
             self._announced -= 1
-            self._waiting.append(Waiting(pixels, answer, latest))
+            self._waiting.append(Waiting(pixels, asker, latest))
             self._wake()
 
     def close(self) -> None:
@@ -103,29 +118,31 @@ class Batches:
 
     def _work(self) -> None:
         while batch := self._next():
-            self._answer(batch)
+            self._deliver(self._answers(batch))
 
-    def _next(self) -> list[Waiting]:
+    def _next(self) -> list[Waiting[Asker]]:
         """Return the next batch, or nothing at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
             self._changed.wait_for(self._full, self._wait)
             return [self._waiting.popleft() for _ in range(min(self._size, len(self._waiting)))]
 
-    def _answer(self, batch: list[Waiting]) -> None:
+    def _answers(self, batch: list[Waiting[Asker]]) -> list[tuple[Asker, Outcome]]:
         now = time.monotonic()
-        for late in (each for each in batch if each.latest < now):
-            late.answer.set_exception(busy("the network could not look at the image in time"))
-        batch = [each for each in batch if each.latest >= now]
-        if not batch:
-            return
+        wanted = [each for each in batch if each.latest >= now]
+        found: list[tuple[Asker, Outcome]] = [
+            (each.asker, busy("the network could not look at the image in time"))
+            for each in batch
+            if each.latest < now
+        ]
+        if not wanted:
+            return found
         try:
-            logits, maps = self._run(numpy.stack([each.pixels for each in batch]))
+            logits, maps = self._run(numpy.stack([each.pixels for each in wanted]))
         except Exception as error:  # noqa: BLE001  # the thread must live; the askers get it
-            for each in batch:
-                each.answer.set_exception(error)
-            return
-        self._on_batch(len(batch))
-        for number, each in enumerate(batch):
+            return [*found, *((each.asker, error) for each in wanted)]
+        self._on_batch(len(wanted))
+        for number, each in enumerate(wanted):
             look = Look(each.pixels, logits[number], None if maps is None else maps[number])
-            each.answer.set_result(look)
+            found.append((each.asker, look))
+        return found

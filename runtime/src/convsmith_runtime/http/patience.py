@@ -2,19 +2,23 @@
 
 import asyncio
 
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 __all__ = ["HEAD_SECONDS", "Patience"]
 
 HEAD_SECONDS = 15.0  # from a connection, or the first byte, to the last line of the headers
 
 
-class Patience(AutoHTTPProtocol):  # type: ignore[misc,valid-type]  # one class or another
-    """uvicorn's protocol, which itself waits for headers for ever. Final."""
+class Patience(H11Protocol):
+    """uvicorn's stricter protocol, which itself waits for headers for ever. Final.
+
+    The faster one, on httptools, takes headers of any length, two Hosts, and requests without a
+    version.
+    """
 
     _limit: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
         super().connection_made(transport)
         self._limit = self.loop.call_later(HEAD_SECONDS, self._give_up)

@@ -3,11 +3,11 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from convsmith_runtime.errors import ImageError
-from convsmith_runtime.http.batching import Batches, Look
+from convsmith_runtime.http.batching import Batches, Look, Outcome
 from convsmith_runtime.http.checks import read_upload
 from convsmith_runtime.http.limits import Limits, Problem, Refused, busy
 from convsmith_runtime.http.uploads import Upload
@@ -17,18 +17,34 @@ __all__ = ["Service"]
 
 log = logging.getLogger("convsmith_runtime.http")
 
+Answer = asyncio.Future[Look]
+
 
 class Service:
     """Takes images up to a limit, and answers all that it took. Final."""
 
     def __init__(
-        self, predictor: Predictor, batches: Batches, limits: Limits, threads: int
+        self,
+        predictor: Predictor,
+        limits: Limits,
+        *,
+        batch: int,
+        wait: float,
+        threads: int,
+        on_batch: Callable[[int], None] = lambda images: None,
     ) -> None:
         self.predictor = predictor
-        self.batches = batches
         self.limits = limits
         self.waiting = 0  # images accepted and not yet answered
+        self._batches: Batches[Answer] = Batches(
+            predictor.run, self._deliver, batch, wait, on_batch
+        )
         self._readers = ThreadPoolExecutor(threads, "reader")
+
+    @property
+    def alive(self) -> bool:
+        """Return whether images would be looked at."""
+        return self._batches.alive
 
     async def look(self, uploads: Sequence[Upload]) -> list[Look]:
         """Return what the network makes of some images.
@@ -40,45 +56,58 @@ class Service:
         if self.waiting + len(uploads) > self.limits.queue:
             raise busy(f"{self.waiting} images are waiting already")
         latest = time.monotonic() + self.limits.deadline / 2
+        loop = asyncio.get_running_loop()
+        answers: list[Answer] = [loop.create_future() for _ in uploads]
         self.waiting += len(uploads)
-        self.batches.announce(len(uploads))
-        answers: list[Future[Look]] = [Future() for _ in uploads]
+        self._batches.announce(len(uploads))
         try:
             for upload, answer in zip(uploads, answers, strict=True):
                 self._readers.submit(self._read, upload, answer, latest)
-            async with asyncio.timeout(self.limits.deadline):
-                found = await asyncio.gather(
-                    *map(asyncio.wrap_future, answers), return_exceptions=True
-                )
-        except TimeoutError:
-            seconds = f"{self.limits.deadline:g} s"
-            raise Refused(503, "deadline", f"there was no answer within {seconds}") from None
+            _, late = await asyncio.wait(answers, timeout=self.limits.deadline)
         finally:
             self.waiting -= len(uploads)
-        return looks(uploads, found)
+        if late:
+            for answer in answers:
+                if not answer.cancel():
+                    answer.exception()  # looked at: or it would be said to be lost
+            seconds = f"{self.limits.deadline:g} s"
+            raise Refused(503, "deadline", f"there was no answer within {seconds}")
+        return looks(uploads, [answer.exception() or answer.result() for answer in answers])
 
-    def _read(self, upload: Upload, answer: "Future[Look]", latest: float) -> None:
+    def _read(self, upload: Upload, answer: Answer, latest: float) -> None:
         """Turn one upload into pixels and hand them on; work that nobody waits for is dropped."""
-        if not answer.set_running_or_notify_cancel():
-            self.batches.withdraw()
-            return
-        card = self.predictor.bundle.preprocessing
+        rule = self.predictor.bundle.preprocessing
         try:
             if time.monotonic() > latest:
                 raise busy("the image could not be read in time")
             pixels = read_upload(
-                upload, card.channels, card.image_size, card.resize, self.limits.pixels
+                upload, rule.channels, rule.image_size, rule.resize, self.limits.pixels
             )
         except (ImageError, Refused) as error:
-            self.batches.withdraw()
-            answer.set_exception(error)
+            self._batches.withdraw()
+            self._deliver([(answer, error)])
         else:
-            self.batches.put(pixels, answer, latest)
+            self._batches.put(pixels, answer, latest)
+
+    def _deliver(self, answers: Sequence[tuple[Answer, Outcome]]) -> None:
+        """Hand over answers, from any thread: all at once, since each time wakes the loop."""
+        answers[0][0].get_loop().call_soon_threadsafe(settle, answers)
 
     def close(self) -> None:
         """Answer what was accepted, and end the threads."""
         self._readers.shutdown()
-        self.batches.close()
+        self._batches.close()
+
+
+def settle(answers: Sequence[tuple[Answer, Outcome]]) -> None:
+    """Give those who still wait what came of their images."""
+    for answer, outcome in answers:
+        if answer.done():
+            continue
+        if isinstance(outcome, Exception):
+            answer.set_exception(outcome)
+        else:
+            answer.set_result(outcome)
 
 
 def looks(uploads: Sequence[Upload], found: Sequence[Look | BaseException]) -> list[Look]:
