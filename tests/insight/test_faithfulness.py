@@ -32,6 +32,7 @@ def test_a_map_of_the_evidence_is_faithful(image):
     (found,) = faithfulness(Corner(), image, torch.tensor([1]), bump(3.5, 3.5))
     assert found.found
     assert found.beaten == 1
+    assert found.probability == pytest.approx(0.982, abs=1e-3)
     assert found.deletion < found.deletion_elsewhere
     assert found.insertion > found.insertion_elsewhere
 
@@ -39,6 +40,12 @@ def test_a_map_of_the_evidence_is_faithful(image):
 @pytest.mark.parametrize("place", [(12, 12), (12, 3), (3, 12)])
 def test_a_map_of_another_place_explains_little(image, place):
     (found,) = faithfulness(Corner(), image, torch.tensor([1]), bump(*place))
+    assert not found.found
+
+
+def test_a_class_that_has_nothing_to_lose_tells_nothing(image):
+    (found,) = faithfulness(Corner(), image, torch.tensor([0]), bump(3.5, 3.5))
+    assert not found.telling
     assert not found.found
 
 

@@ -48,8 +48,13 @@ def test_an_unmarked_place_shows_the_image(channels):
 @pytest.mark.parametrize(("size", "expected"), [((8, 8), 96), ((32, 20), 96), ((300, 10), 300)])
 def test_enlarging_is_by_whole_numbers(size, expected):
     pixels = torch.randint(0, 256, (3, *size), dtype=torch.uint8)
-    large, map_ = enlarge(pixels, torch.rand(size), 100)
+    map_ = torch.rand(size)
     times = expected // max(size)
+    large, sharp = enlarge(pixels, map_, 100)
     assert large.shape == (3, size[0] * times, size[1] * times)
-    assert map_.shape == large.shape[1:]
     assert torch.equal(large[:, ::times, ::times], pixels)
+    assert torch.equal(sharp[::times, ::times], map_)
+    assert sharp.unique().numel() == map_.unique().numel()
+    smooth = enlarge(pixels, map_, 100, smooth=True)[1]
+    assert smooth.shape == sharp.shape == large.shape[1:]
+    assert (smooth.unique().numel() > map_.unique().numel()) == (times > 1)

@@ -23,7 +23,7 @@ from convsmith.api.explain_maps import (
 from convsmith.api.explain_pictures import file_names, plain, write_gallery, write_pictures
 from convsmith.api.load import Model, load
 from convsmith.api.predict import files_of
-from convsmith.api.run import Run, open_run
+from convsmith.api.run import Run, open_run, require_own_model
 from convsmith.data.images import Images, Source
 from convsmith.data.listing import Problem
 from convsmith.errors import DataError, UserError, did_you_mean
@@ -122,6 +122,7 @@ def explain(
     if count < 1:
         raise UserError(f"count must be at least 1, got {count}")
     opened = open_run(run, runs)
+    require_own_model(opened, model)
     loaded = load(run, runs=runs, module=copy.deepcopy(model))  # it is moved and put to evaluation
     if loaded.card.image_size == (1, 1):
         raise UserError(f"{opened.path} was trained on points, which have no picture to explain")

@@ -52,7 +52,10 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Mapped:
-    """An image with what the network says of it and its map ``(H, W)``."""
+    """An image with what the network says of it and its map ``(H, W)``.
+
+    ``smooth`` says that the map has fewer places than the image, between which it rises and falls.
+    """
 
     chosen: Chosen
     guess: str
@@ -60,6 +63,7 @@ class Mapped:
     target: str
     target_probability: float
     map: Tensor
+    smooth: bool
     faithfulness: Faithfulness | None
 
 
@@ -118,7 +122,8 @@ def map_images(
     shuffled: dict[str, float] = {}
     with ticking("auto") as say:
         for start in range(0, len(chosen), BATCH):
-            say(f"explaining image {start + 1} of {len(chosen)}")
+            if len(chosen) > 1:
+                say(f"explaining image {start + 1} of {len(chosen)}")
             some = chosen[start : start + BATCH]
             pixels = torch.stack([each.pixels for each in some])
             images, probabilities = normalise(pixels.to(device)), model.probabilities(pixels)
@@ -134,12 +139,13 @@ def map_images(
                 like = shuffled_similarity(model.module, images, where, maps, explain)
                 shuffled = {name: float(each.mean()) for name, each in like.items()}
             parts = zip(some, probabilities, targets.tolist(), maps.cpu(), trust, strict=True)
-            found += [mapped(model.classes, *part) for part in parts]
+            found += [mapped(model.classes, explain, *part) for part in parts]
     return found, shuffled
 
 
 def mapped(
     classes: Sequence[str],
+    explain: Explainer,
     chosen: Chosen,
     probabilities: Tensor,
     target: int,
@@ -155,16 +161,19 @@ def mapped(
         target=classes[target],
         target_probability=float(probabilities[target]),
         map=map_,
+        smooth=explain.layer is not None,
         faithfulness=trust,
     )
 
 
 def words_of(trust: Faithfulness | None) -> str:
-    """Return in words whether a map marks what the network goes by."""
+    """Return in words whether a map marks what the network goes by; nothing if unchecked."""
     if trust is None:
-        return "Not checked."
+        return ""
     if trust.flat:
         return "The map is flat: it marks nothing."
+    if not trust.telling:
+        return "The class is too unlikely here to lose much: the figures say little."
     if trust.found:
         return "Faithful: what it marks counts more than as much elsewhere."
     return "Explains little: what it marks hardly counts more than as much elsewhere."

@@ -32,8 +32,7 @@ def write_pictures(
         lines = [heading(each), f"{how}, what speaks for {each.target}"]
         if each.target != each.guess:
             lines[1] += f" ({each.target_probability:.1%})"
-        if each.faithfulness is not None:
-            lines += [words_of(each.faithfulness), figures_of(each.faithfulness)]
+        lines += [words_of(each.faithfulness), figures_of(each.faithfulness)]
         picture = side_by_side(panels(each, SIDE), [line for line in lines if line])
         paths.append(save(picture, run.explanations / f"{name}.png"))
     return paths
@@ -55,6 +54,7 @@ def write_gallery(run: RunFolder, name: str, found: Sequence[Mapped], about: Seq
     stored = []
     for number, each in enumerate(found, 1):
         picture = strip([pixels for _, pixels in panels(each, STRIP)])
+        trust = each.faithfulness
         path = save(picture, strips / f"{name}-{number:02d}.png")
         stored.append(
             StoredExplanation(
@@ -65,9 +65,9 @@ def write_gallery(run: RunFolder, name: str, found: Sequence[Mapped], about: Seq
                 probability=round(each.probability, 6),
                 target=each.target,
                 target_probability=round(each.target_probability, 6),
-                faithful=None if each.faithfulness is None else each.faithfulness.found,
-                words=words_of(each.faithfulness),
-                figures=figures_of(each.faithfulness),
+                faithful=None if trust is None or not trust.telling else trust.found,
+                words=words_of(trust),
+                figures=figures_of(trust),
             )
         )
     gallery = asdict(StoredExplanations(title, method, words, tuple(stored)))
@@ -76,13 +76,13 @@ def write_gallery(run: RunFolder, name: str, found: Sequence[Mapped], about: Seq
 
 def panels(each: Mapped, side: int) -> list[tuple[str, Tensor]]:
     """Return the image, its map in colours and both, large enough to be seen."""
-    pixels, map_ = enlarge(each.chosen.pixels, each.map, side)
+    pixels, map_ = enlarge(each.chosen.pixels, each.map, side, smooth=each.smooth)
     return [("image", pixels), ("map", colours(map_)), ("overlay", overlay(pixels, map_))]
 
 
 def heading(each: Mapped) -> str:
     """Return what the image is and what it was taken for."""
-    guess = f"{each.guess} {each.probability:.1%}"
+    guess = f"{each.guess} ({each.probability:.1%})"
     if each.chosen.label is None:
         return f"predicted {guess}"
     if each.chosen.label == each.guess:

@@ -56,12 +56,16 @@ def command(run: str, images: tuple[str, ...], as_json: bool, **chosen: Any) -> 
             verb = "predicted" if each.label in (None, each.guess) else "taken for"
             aim = ""
             if each.target != each.guess:
-                aim = f"; the map is for {each.target}, {each.target_probability:.2%}"
-            print(f"  {known}{verb} {each.guess} {each.probability:.2%}{aim}")
-            print(f"  {each.words}" + (f"\n  {each.figures}" if each.figures else ""))
-        print(found.words or f"by {found.method}")
-        if not found.explanations:
+                aim = f"; the map is for {each.target} ({each.target_probability:.2%})"
+            print(f"  {known}{verb} {each.guess} ({each.probability:.2%}){aim}")
+            for line in filter(None, (each.words, each.figures)):
+                print(f"  {line}")
+        if found.explanations:
+            print(f"by {found.method}" + (f" at {found.layer}" if found.layer else ""))
+        else:
             print("the network made no mistake: there is nothing to explain")
+        if found.words:
+            print(found.words)
         if found.page is not None:
             print(f"page: {found.page}")
     for problem in found.problems:

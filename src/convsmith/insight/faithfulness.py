@@ -12,6 +12,7 @@ from convsmith.randomness import generator
 __all__ = ["Faithfulness", "blurred", "class_curve", "faithfulness"]
 
 BATCH = 64  # images in one pass
+LEAST = 0.1  # a probability: a class below it has too little to lose
 MARGIN = 0.02  # of a probability: a smaller difference is none
 ENOUGH = 0.75  # of the displaced maps must be beaten
 
@@ -23,7 +24,10 @@ class Faithfulness:
     ``deletion`` is better low: the curve while what is marked most is taken away first, down to the
     mean colour. ``insertion`` is better high: while it is put first into the blurred image.
     ``*_elsewhere`` are the means of the displaced maps, ``beaten`` the share of them that do worse.
+    ``probability`` is that of the class in the whole image.
     """
+
+    probability: float
 
     deletion: float
     insertion: float
@@ -39,9 +43,15 @@ class Faithfulness:
         return (here - (self.insertion_elsewhere - self.deletion_elsewhere)) / 2
 
     @property
+    def telling(self) -> bool:
+        """Return whether there is enough to lose for the figures to say something."""
+        return self.probability >= LEAST
+
+    @property
     def found(self) -> bool:
         """Return whether the network goes by what is marked more than by other places."""
-        return not self.flat and self.gain > MARGIN and self.beaten >= ENOUGH
+        better = self.gain > MARGIN and self.beaten >= ENOUGH
+        return better and self.telling and not self.flat
 
 
 def faithfulness(
@@ -92,6 +102,7 @@ def faithfulness_of(
     deletion, insertion = (torch.trapezoid(each, dim=1) / steps for each in (gone, come))
     score = insertion - deletion
     return Faithfulness(
+        probability=float(gone[0, 0]),
         deletion=float(deletion[0]),
         insertion=float(insertion[0]),
         deletion_elsewhere=float(deletion[1:].mean()),

@@ -50,19 +50,24 @@ def overlay(pixels: Tensor, map_: Tensor) -> Tensor:
     return (image * (1 - share) + colours(map_).float() * share).round().to(torch.uint8)
 
 
-def enlarge(pixels: Tensor, map_: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """Return a small image with sharp pixels and its map, smooth, several times as large.
+def enlarge(
+    pixels: Tensor, map_: Tensor, side: int, *, smooth: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Return a small image with sharp pixels, and its map, several times as large.
 
     Args:
         pixels: ``(C, H, W)`` uint8.
         map_: ``(H, W)``.
         side: the longer side is made a whole multiple, as large as goes into so many pixels.
+        smooth: go from place to place of the map gradually; else its pixels are sharp as well.
     """
     times = max(1, side // max(pixels.shape[1:]))
     large = pixels.repeat_interleave(times, 1).repeat_interleave(times, 2)
+    if not smooth:
+        return large, map_.repeat_interleave(times, 0).repeat_interleave(times, 1)
     size = (large.shape[1], large.shape[2])
-    smooth = functional.interpolate(map_[None, None], size, mode="bilinear", align_corners=False)
-    return large, smooth[0, 0]
+    between = functional.interpolate(map_[None, None], size, mode="bilinear", align_corners=False)
+    return large, between[0, 0]
 
 
 def paint(values: Tensor, stops: tuple[tuple[int, int, int], ...]) -> Tensor:

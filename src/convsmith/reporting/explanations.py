@@ -15,7 +15,7 @@ class StoredExplanation:
     """One image that was explained.
 
     ``strip`` is its picture in the run's folder: image, map, and both. ``label`` is its class,
-    ``faithful`` whether the map marks what counts, None if that was not looked at.
+    ``faithful`` whether the map marks what counts, None if that is not known.
     """
 
     strip: str
