@@ -61,7 +61,7 @@ def test_every_command_of_the_readme_runs(place):
 @pytest.mark.timeout(240)
 def test_every_program_of_the_readme_runs(place):
     programs = blocks("python")
-    assert len(programs) == 2
+    assert len(programs) == 3
     for program in programs:
         done = run([sys.executable, "-W", "error", "-c", program], place)
         assert done.returncode == 0, done.stderr

@@ -14,9 +14,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from convsmith.api.check import check
     from convsmith.api.compress import compress
     from convsmith.api.doctor import doctor
     from convsmith.api.evaluate import evaluate
+    from convsmith.api.export import export
     from convsmith.api.load import load
     from convsmith.api.plan import plan
     from convsmith.api.predict import predict
@@ -29,10 +31,12 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "check",
     "compare",
     "compress",
     "doctor",
     "evaluate",
+    "export",
     "load",
     "load_recipe",
     "open_run",
@@ -45,10 +49,12 @@ __all__ = [
 ]
 
 HOMES = {
+    "check": "convsmith.api.check",
     "compare": "convsmith.api.report",
     "compress": "convsmith.api.compress",
     "doctor": "convsmith.api.doctor",
     "evaluate": "convsmith.api.evaluate",
+    "export": "convsmith.api.export",
     "load": "convsmith.api.load",
     "load_recipe": "convsmith.recipe.load",
     "open_run": "convsmith.api.run",

@@ -13,6 +13,7 @@ The tree::
     │       └── ResumeError   a run that cannot go on exactly where it stopped
     ├── DamagedError          a file of a run that is no longer as it was written
     │   └── CheckpointError   a checkpoint that is damaged
+    ├── VerificationError     an exported file that does not do what the network does
     ├── WriteError            a full or unwritable disk; what was kept before is not lost
     ├── NonFiniteError        the loss or a gradient became NaN or infinite
     └── Interrupted           Ctrl-C (exit 130) or SIGTERM (exit 143), after a checkpoint
@@ -40,6 +41,7 @@ __all__ = [
     "RunError",
     "Terminated",
     "UserError",
+    "VerificationError",
     "WriteError",
     "did_you_mean",
     "nearest",
@@ -126,6 +128,10 @@ class DamagedError(ConvsmithError):
 
 class CheckpointError(DamagedError):
     """A checkpoint whose files are missing or do not match their checksums."""
+
+
+class VerificationError(ConvsmithError):
+    """An exported file whose outputs are not those of the network; it is kept, for a look."""
 
 
 class WriteError(ConvsmithError):

@@ -37,6 +37,7 @@ LARGEST_TEXT = 16 * MIB
 LARGEST_IMAGE = 32 * MIB
 LARGEST_MODEL = 2**31  # what a protobuf can hold
 MOST_RATIO = 100  # of unpacked to packed bytes, beyond the first MiB
+PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")  # how PNG and JPEG files begin
 
 END, END_ZIP64 = b"PK\5\6", b"PK\6\7"
 
@@ -190,8 +191,11 @@ def read_golden(
     classes: int,
 ) -> tuple[Golden, ...]:
     """Return the golden samples."""
-    samples = parse_golden(checked(archive, infos, known, "golden.json", LARGEST_TEXT), classes)
-    return tuple(
-        Golden(image, checked(archive, infos, known, image, LARGEST_IMAGE), label, logits)
-        for image, label, logits in samples
-    )
+    golden = []
+    text = checked(archive, infos, known, "golden.json", LARGEST_TEXT)
+    for image, label, logits in parse_golden(text, classes):
+        data = checked(archive, infos, known, image, LARGEST_IMAGE)
+        if not data.startswith(PICTURES):
+            raise BundleError(f"{image} is neither a PNG nor a JPEG file")
+        golden.append(Golden(image, data, label, logits))
+    return tuple(golden)

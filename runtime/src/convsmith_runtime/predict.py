@@ -84,6 +84,11 @@ class Predictor:
         if outputs[graph.output].shape[1:] != [len(self.bundle.classes)]:
             raise BundleError("the network does not give one logit for each class")
 
+    @property
+    def metadata(self) -> dict[str, str]:
+        """Return what the network's file itself says of the network."""
+        return dict(self._session.get_modelmeta().custom_metadata_map)
+
     def run(self, pixels: NDArray[numpy.uint8]) -> tuple[NDArray[numpy.float32], Maps]:
         """Return logits ``(N, classes)`` and class activation maps ``(N, classes, h, w)``.
 

@@ -26,6 +26,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("evaluate", "Measure a finished run again, on any part of its data."),
     "predict": ("predict", "Say what is in images and folders, with a run's network."),
     "compress": ("compress", "Make a run's network smaller and faster, and measure what it costs."),
+    "export": ("export", "Write a run's network as ONNX, pt2, … and verify what was written."),
+    "check": ("check", "Replay the golden samples of a bundle, a stranger's too."),
     "data": ("data", "Show a data set and its augmentations, or check its files."),
     "compare": ("compare", "Compare runs: results, curves, and where their recipes differ."),
     "report": ("report", "Write a run's page, or an index of all runs."),

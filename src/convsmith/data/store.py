@@ -37,7 +37,7 @@ from convsmith.data.listing import Entry, Listing, Problem
 from convsmith.data.told import Told
 from convsmith.errors import DataError
 
-__all__ = ["Rule", "Store", "Stored", "open_store", "stores_of", "verify_store"]
+__all__ = ["Rule", "Store", "Stored", "open_store", "root_of", "stores_of", "verify_store"]
 
 VERSION = 2
 PIXELS, INDEX = "pixels.bin", "index.json"
@@ -121,6 +121,12 @@ def stores_of(root: Path, stores: Path) -> list[Path]:
             found = (path.stat().st_mtime, path.parent)
             newest[index.rule] = max(found, newest.get(index.rule, found))
     return sorted(folder for _, folder in newest.values())
+
+
+def root_of(folder: Path) -> Path | None:
+    """Return the folder that the names of a store's files start from; None if it is not whole."""
+    index = read_index(folder)
+    return None if index is None else Path(index.root)
 
 
 def verify_store(folder: Path) -> tuple[int, list[Problem]]:

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, export
 
+from convsmith.errors import ModelError
+
 __all__ = ["Deployed", "Input", "deployed", "to_program"]
 
 
@@ -78,9 +80,16 @@ def to_program(network: nn.Module, given: Input) -> ExportedProgram:
     """Return the network's graph by ``torch.export``, for any number of images.
 
     The number is called ``batch_size``. Nothing of the network is changed.
+
+    Raises:
+        ModelError: the network does something that has no graph.
     """
     with deployed(network, given) as module, torch.no_grad(), warnings.catch_warnings():
         # torch.export's own uses of what it deprecates; what it cannot do, it raises.
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=FutureWarning)
-        return export(module, (given.example(),), dynamic_shapes=({0: Dim("batch_size")},))
+        try:
+            return export(module, (given.example(),), dynamic_shapes=({0: Dim("batch_size")},))
+        except Exception as error:  # whatever the network's own code makes of it
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            raise ModelError(f"torch.export makes no graph of this network: {reason}") from error
