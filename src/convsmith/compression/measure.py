@@ -138,7 +138,7 @@ def time_all(
     batches: Sequence[int],
     *,
     rounds: int = 5,
-    seconds: float = 0.3,
+    seconds: float = 0.1,
 ) -> dict[str, dict[int, float]]:
     """Return the median seconds of one call of each runner, by batch size.
 
