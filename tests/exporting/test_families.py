@@ -10,8 +10,9 @@ import pytest
 import torch
 from tests.exporting.builders import unchanged
 
+from convsmith.errors import ModelError
 from convsmith.exporting.graph import Input, to_program
-from convsmith.exporting.onnx import OPSET, program_to_onnx
+from convsmith.exporting.onnx import OPSET, program_to_onnx, to_onnx
 from convsmith.exporting.pt2 import TEXTS, program_to_pt2
 from convsmith.models import MODELS
 from convsmith_runtime.onnx_file import require_harmless
@@ -102,3 +103,14 @@ def test_the_names_the_axis_and_the_opset_are_as_promised(tmp_path):
     assert named["input"].elem_type == onnx.TensorProto.UINT8
     assert {each.shape.dim[0].dim_param for each in named.values()} == {"batch_size"}
     assert numpy.array([d.dim_value for d in named["input"].shape.dim[1:]]).tolist() == [3, 16, 16]
+
+
+def test_what_onnx_has_not_is_said_in_a_line(tmp_path):
+    class Bessel(torch.nn.Module):
+        def forward(self, x):
+            return torch.special.bessel_j0(x.flatten(1))
+
+    with pytest.raises(ModelError, match=r"cannot become ONNX: .*bessel_j0") as caught:
+        to_onnx(Bessel(), Input(1, (3, 3), (0.5,), (0.5,)), tmp_path / "model.onnx")
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []

@@ -12,7 +12,7 @@ from torch.export import Dim, ExportedProgram, export
 
 from convsmith.errors import ModelError
 
-__all__ = ["Deployed", "Input", "deployed", "to_program"]
+__all__ = ["Deployed", "Input", "deployed", "reason", "to_program"]
 
 
 @dataclass(frozen=True)
@@ -91,5 +91,13 @@ def to_program(network: nn.Module, given: Input) -> ExportedProgram:
         try:
             return export(module, (given.example(),), dynamic_shapes=({0: Dim("batch_size")},))
         except Exception as error:  # whatever the network's own code makes of it
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-            raise ModelError(f"torch.export makes no graph of this network: {reason}") from error
+            raise ModelError(
+                f"torch.export makes no graph of this network: {reason(error)}"
+            ) from error
+
+
+def reason(error: BaseException) -> str:
+    """Return the first line of what an error, in the end, comes from."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
-from convsmith.errors import UserError
+from convsmith.errors import ModelError, UserError
 from convsmith.exporting.files import write_whole
-from convsmith.exporting.graph import Input, to_program
+from convsmith.exporting.graph import Input, reason, to_program
 from convsmith.exporting.libraries import require, require_installed
 from convsmith.exporting.maps import MAPS, add_maps
 
@@ -47,6 +47,7 @@ def to_onnx(
 
     Raises:
         UserError: onnx or onnxscript is missing, or the network is larger than an ONNX file can be.
+        ModelError: the network does something that has no graph, or that ONNX has not.
         WriteError: the file cannot be written.
     """
     require_installed("onnx", "onnxscript")
@@ -60,35 +61,47 @@ def program_to_onnx(
 
     Raises:
         UserError: onnx or onnxscript is missing, or the network is larger than an ONNX file can be.
+        ModelError: ONNX has not all operations of the network.
         WriteError: the file cannot be written.
     """
     require_installed("onnx", "onnxscript")
-    onnx = require("onnx")
-    with warnings.catch_warnings():
-        # The exporter's own uses of what torch deprecates; what it cannot do, it raises.
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
-        warnings.filterwarnings("ignore", category=FutureWarning)
-        made = torch.onnx.export(
-            program,
-            dynamo=True,
-            input_names=["input"],
-            output_names=["output"],
-            opset_version=OPSET,
-            external_data=False,
-            verbose=False,
-        )
-        assert made is not None
-        proto = made.model_proto
+    proto = converted(program)
     strip(proto)
     name_batch(proto)
     maps = MAPS if add_maps(proto) else None
-    onnx.helper.set_model_props(proto, dict(texts or {}))
+    require("onnx").helper.set_model_props(proto, dict(texts or {}))
     try:
         content = proto.SerializeToString()
     except ValueError as error:  # protobuf's limit
         raise UserError("the network is larger than an ONNX file can be: 2 GiB") from error
     write_whole(path, content)
     return OnnxFile(path, OPSET, maps)
+
+
+def converted(program: ExportedProgram) -> Any:
+    """Return the exporter's ONNX model.
+
+    Raises:
+        ModelError: ONNX has not all operations of the network.
+    """
+    with warnings.catch_warnings():
+        # The exporter's own uses of what torch deprecates; what it cannot do, it raises.
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", category=FutureWarning)
+        try:
+            made = torch.onnx.export(
+                program,
+                dynamo=True,
+                input_names=["input"],
+                output_names=["output"],
+                opset_version=OPSET,
+                external_data=False,
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            raise ModelError(f"this network cannot become ONNX: {reason(error)}") from error
+    assert made is not None  # it is only without dynamo
+    return made.model_proto
 
 
 def strip(proto: Any) -> None:
