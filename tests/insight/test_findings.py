@@ -189,6 +189,11 @@ def test_advice_on_the_rate_is_of_the_right_size():
     assert high.sets == ("optimizer.learning_rate=0.01", "optimizer.others_learning_rate=0.001")
 
 
+def test_a_class_that_was_never_seen_is_no_label_noise():
+    sure = (400, 20, 5, 2, 1, 1, 0, 2, 20, 30)  # its labels are all at the end
+    assert find(replace(HEALTHY, held_out=survey(sure=sure))) == ()
+
+
 def test_the_share_of_wrong_labels_is_estimated():
     wrong = find(replace(HEALTHY, **SICK["label-noise"]))[0]
     assert wrong.what == "about 18% of the labels are wrong"  # 50 of 500 in 5 of 9 places

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from statistics import median
 
 from convsmith.insight.evidence import Evidence, Finding, Level, Plot
 
@@ -28,10 +29,12 @@ def label_noise(evidence: Evidence) -> Iterator[Finding]:
         return
     images, classes = sum(survey.sure), len(survey.sure)
     half = classes // 2
-    far, chance = sum(survey.sure[classes - half :]), half / (classes - 1)
+    places = survey.sure[classes - half :]
+    far, chance = sum(places), half / (classes - 1)
     # the lower end of what so many images can mean
     least = max(0.0, far - SIGMAS * math.sqrt(far)) / images / chance
-    if least < NOISE:
+    anywhere = median(places) >= far / half / 2  # and not in one place, as of a class never seen
+    if least < NOISE or not anywhere:
         return
     part = "held-out" if evidence.held_out is not None else "training"
     yield Finding(
