@@ -69,3 +69,19 @@ def test_hostile_long_and_empty_names_are_only_words():
 def test_no_images_and_no_mistakes_are_said():
     assert "without an image" in draw(["a", "b"], [[0, 0], [0, 0]]).all("svg")[0]["aria-label"]
     assert "no mistakes" in draw(["a", "b"], [[4, 0], [0, 4]]).text
+
+
+def test_an_order_moves_rows_and_columns_together_and_can_be_chosen():
+    matrix = [[5, 1, 0], [0, 6, 2], [0, 0, 7]]
+    orders = {"as in the data": [0, 1, 2], "turned": [2, 0, 1]}
+    page = Page(str(heat_map("m", ["a", "b", "c"], matrix, orders, "turned")))
+    plain = draw(["c", "a", "b"], [[7, 0, 0], [0, 5, 1], [2, 0, 6]])
+    assert squares(page, "wrong") == squares(plain, "wrong")
+    assert squares(page, "right") == squares(plain, "right")
+    data = page.charts["m"]
+    assert (data["rows"], data["classes"]) == (matrix, ["a", "b", "c"])
+    assert (data["order"], data["orders"]) == ("turned", orders)
+    pressed = [each["data-order"] for each in page.all("button") if "data-order" in each]
+    assert pressed == ["as in the data", "turned"]
+    assert "hidden" in page.all("div", "choices")[0]  # until the script shows them
+    assert plain.all("button") == []
