@@ -48,7 +48,7 @@ def run(words, place):
     )
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 def test_every_command_of_the_readme_runs(place):
     commands = [line for block in blocks("bash") for line in block.splitlines()]
     assert len(commands) > 8
@@ -58,7 +58,7 @@ def test_every_command_of_the_readme_runs(place):
         assert "Traceback" not in done.stderr
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 def test_every_program_of_the_readme_runs(place):
     programs = blocks("python")
     assert len(programs) == 3
