@@ -3,13 +3,16 @@
     python benchmarks/plan.py
     python benchmarks/plan.py --limited
     python benchmarks/plan.py --formulas
+    python benchmarks/plan.py --gpu
 
 Each training is a process of its own, of some steps on images of noise; its growth is its
 high-water mark less what it held after `import torch`. Networks under "unseen" were never run while
 the planner was built. The parts of an error are those of the tensors (fake against real ones) and
 of what the process holds besides. With --limited, a training that needs some 8 GiB is made within
 3 GiB instead, and its losses are compared with those of the same training without a limit.
---formulas compares the usual hand formula with what a step holds; nothing is trained.
+--formulas compares the usual hand formula with what a step holds; nothing is trained. --gpu
+trains on a GPU, with deterministic algorithms and with the fastest, and compares what PyTorch
+allocated there: cuDNN's workspaces are in it, and no plan knows them.
 """
 
 import argparse
@@ -130,7 +133,13 @@ def alive(work: Work, batch: int) -> dict[str, float]:
     return {"tensors": tape.peak, "weights": held}
 
 
-PARTS = {"trained": trained, "planned": planned, "alive": alive}
+PARTS = {
+    "trained": lambda number, batch: trained(WORKS[number], batch),
+    "planned": lambda number, batch: planned(WORKS[number], batch),
+    "alive": lambda number, batch: alive(WORKS[number], batch),
+    "deterministic": lambda number, batch: trained_on_gpu(GPU_WORKS[number], batch, True),
+    "fastest": lambda number, batch: trained_on_gpu(GPU_WORKS[number], batch, False),
+}
 
 
 def apart(part: str, number: int, batch: int) -> dict[str, float]:
@@ -139,7 +148,7 @@ def apart(part: str, number: int, batch: int) -> dict[str, float]:
     command = [sys.executable, "-W", "ignore", __file__, *words]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
-        raise SystemExit(f"{part} {WORKS[number].model}: {done.stderr[-2000:]}")
+        raise SystemExit(f"{part} of network {number}: {done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -234,10 +243,50 @@ def formulas() -> None:
         print(f"| {work.model} | {work.precision} | {batch} | {sizes} |")
 
 
+GPU_WORKS = (
+    Work("resnet_wide3", 32, "fp16", (256, 256, 256)),
+    Work("resnet_wide3", 32, "fp32", (256, 256, 256)),
+    Work("resnet_small", 32, "bf16", (128, 128, 128)),
+    Work("vgg_bn", 32, "bf16", (128, 128, 128)),
+    Work("torchvision/resnet50", 224, "bf16", (64, 64, 64)),
+    Work("torchvision/mobilenet_v2", 224, "fp32", (32, 32, 32)),
+)
+
+
+def trained_on_gpu(work: Work, batch: int, deterministic: bool) -> dict[str, float]:
+    """Train on a GPU; return what PyTorch allocated there at most, and the seconds of a step."""
+    import convsmith
+
+    words = recipe(work, batch)
+    words["train"] |= {"deterministic": deterministic, "device": "cuda"}
+    with tempfile.TemporaryDirectory() as runs:
+        run = convsmith.train(words, data=noise(work, batch), runs=runs, progress="none")
+        results = run.results
+        return {"bytes": results.peak_memory_bytes, "seconds": batch / results.images_per_second}
+
+
+def on_gpu() -> None:
+    import convsmith
+
+    head = ("network", "precision", "batch", "planned", "deterministic", "fastest", "ms a step")
+    print("|", " | ".join((*head, "planned")), "|\n" + "|---" * 8 + "|")
+    for number, work in enumerate(GPU_WORKS):
+        batch = work.batches[0]
+        plan = convsmith.plan(recipe(work, batch), data=noise(work, batch), device="cuda")
+        cells = [f"{plan.memory.training / 2**20:,.0f} MiB"]
+        for kind in ("deterministic", "fastest"):
+            real = apart(kind, number, batch)
+            share = real["bytes"] / plan.memory.training - 1
+            cells.append(f"{real['bytes'] / 2**20:,.0f} MiB ({share:+.0%})")
+        cells += [f"{1e3 * real['seconds']:.1f}", f"{1e3 * plan.step_seconds:.1f}"]
+        print(f"| {work.model} | {work.precision} | {batch} | {' | '.join(cells)} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--limited", action="store_true")
     parser.add_argument("--formulas", action="store_true")
+    parser.add_argument("--gpu", action="store_true")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
     parser.add_argument("--work", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--batch", type=int, help=argparse.SUPPRESS)
@@ -246,13 +295,15 @@ def main() -> None:
     if options.part:
         import torch  # noqa: F401  # before anything is counted
 
-        print(json.dumps(PARTS[options.part](WORKS[options.work], options.batch)))
+        print(json.dumps(PARTS[options.part](options.work, options.batch)))
     elif options.large:
         print(json.dumps(large(options.large)))
     elif options.limited:
         limited()
     elif options.formulas:
         formulas()
+    elif options.gpu:
+        on_gpu()
     else:
         compare(options)
 

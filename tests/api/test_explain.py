@@ -162,6 +162,19 @@ def test_a_run_of_a_network_of_ones_own(tmp_path):
         convsmith.explain(run.path, class_name="cat", data=data)
 
 
+def test_no_mistake_is_nothing_to_explain(run, capsys):
+    path = run.path / "mistakes.json"
+    whole = path.read_text()
+    try:
+        path.write_text(json.dumps({"part": "test", "mistakes": []}))
+        status, output = call(capsys, "explain", run.path, "--mistakes")
+    finally:
+        path.write_text(whole)
+    assert status == 0
+    assert output.out.startswith("the network made no mistake")
+    assert "There was nothing to explain." in read_page(run.path / "report.html").text
+
+
 def test_a_damaged_list_of_mistakes_is_said(run):
     path = run.path / "mistakes.json"
     whole = path.read_text()

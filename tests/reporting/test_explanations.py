@@ -39,7 +39,14 @@ def test_a_page_without_explanations_has_no_section(tmp_path):
 def test_explanations_are_shown_with_their_words(tmp_path):
     run = make_run(tmp_path, "run")
     add(run)
-    add(run, "class-cat-occlusion", target="owl", target_probability=0.05, faithful=False)
+    add(
+        run,
+        "class-cat-occlusion",
+        label="owl",
+        target="owl",
+        target_probability=0.05,
+        faithful=False,
+    )
     page = read_page(write_report(run))
     assert page.ids.count("explanations") == 1
     for words in (
@@ -47,6 +54,7 @@ def test_explanations_are_shown_with_their_words(tmp_path):
         "the map is for owl, 5.00%", "Faithful: as it should be.", "image 3", "deletion 0.10",
     ):  # fmt: skip
         assert words in page.text, words
+    assert page.text.index("91.00%") < page.text.index("is owl")  # mistakes come first
     assert len(page.all("img")) == 2
     assert all(each.startswith(("data:", "#")) for each in page.addresses)
 

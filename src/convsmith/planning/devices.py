@@ -59,6 +59,12 @@ DEVICES: dict[str, Device] = {
         3350e9,
         {"fp32": 67 * TERA, "fp16": 989 * TERA, "bf16": 989 * TERA},
     ),
+    "h200": Device(
+        "H200 SXM 141GB",
+        141 * 10**9,
+        4800e9,
+        {"fp32": 67 * TERA, "fp16": 989 * TERA, "bf16": 989 * TERA},
+    ),
     "m1": Device("Apple M1, 8 cores", 8 * GB, 68e9, {"fp32": 2.6 * TERA}),
     "m2": Device("Apple M2, 10 cores", 8 * GB, 100e9, {"fp32": 3.6 * TERA}),
 }

@@ -59,9 +59,10 @@ class Gallery:
 
 
 def read_explanations(run: RunFolder) -> tuple[Gallery | Absent, ...]:
-    """Return what was explained, in the order of the files' names; nothing if nothing was."""
+    """Return what was explained, mistakes first, then by the files' names; perhaps nothing."""
     galleries: list[Gallery | Absent] = []
-    for path in sorted(run.explanations.glob("*.json")):
+    paths = run.explanations.glob("*.json")
+    for path in sorted(paths, key=lambda path: (not path.name.startswith("mistakes"), path.name)):
         found = read_file(path, StoredExplanations)
         if isinstance(found, Absent):
             galleries.append(found)
