@@ -43,7 +43,8 @@ WORKS = (
     Work("torchvision/shufflenet_v2_x1_0", 64, "bf16", (32, 64, 128), unseen=True),
     Work("torchvision/densenet121", 64, "fp32", (8, 16, 32), unseen=True),
     Work("timm/convnext_atto", 64, "fp32", (16, 32, 64), unseen=True),
-    Work("timm/regnety_004", 64, "bf16", (32, 64, 128), unseen=True),
+    Work("timm/regnety_004", 64, "bf16", (32, 64, 128)),
+    Work("torchvision/efficientnet_b0", 64, "bf16", (16, 32, 64), unseen=True),
 )
 STEPS = 16  # the first ten do not count for the time
 

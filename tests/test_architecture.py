@@ -31,12 +31,13 @@ ALLOWED = {
     "insight": BASE,
     "exporting": BASE,
     "compression": {"exporting"} | BASE,
+    "benchmark": {"exporting", "compression"} | BASE,
     "runs": BASE | {"__init__"},  # the version
     "recipe": {"models", "data", "training"} | BASE,
     "reporting": {"runs"} | BASE,
     "api": {
         *("recipe", "runs", "models", "data", "training", "planning", "insight", "reporting"),
-        *("exporting", "compression"),
+        *("exporting", "compression", "benchmark"),
         "__init__",
         *BASE,
     },

@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from convsmith.api.bench import bench
     from convsmith.api.check import check
     from convsmith.api.compress import compress
     from convsmith.api.diagnose import diagnose
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "bench",
     "check",
     "compare",
     "compress",
@@ -55,6 +57,7 @@ __all__ = [
 ]
 
 HOMES = {
+    "bench": "convsmith.api.bench",
     "check": "convsmith.api.check",
     "compare": "convsmith.api.report",
     "diagnose": "convsmith.api.diagnose",

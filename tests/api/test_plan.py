@@ -105,7 +105,7 @@ def test_a_machine_is_measured_once(tmp_path, monkeypatch):
 
     def measured(precisions):
         calls.append(precisions)
-        return rates, {"memory": 1e9}, {"memory": 1e-6}
+        return rates, {"memory": 1e9}, {"memory": 1e-6}, {"conv/fp32": 1e9}
 
     monkeypatch.setattr(calibrate, "measure_rates", measured)
     made = trace(NETWORKS["tiny"](), lambda m: torch.optim.SGD(m.parameters()), (3, 8, 8), 2)

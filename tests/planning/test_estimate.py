@@ -33,6 +33,15 @@ def test_the_longer_of_arithmetic_and_traffic_counts():
     assert time_of(operation(flops=10**6, moved=10**9), MACHINE) == (pytest.approx(1 + 1e-6), False)
 
 
+def test_filters_take_their_time_at_every_call_in_their_direction():
+    ordered = replace(MACHINE, ordering={"conv/fp32": 1e9, "conv_backward/fp32": 1e8})
+    for kind, seconds in (("pointwise", 1e-3), ("pointwise_backward", 1e-2)):
+        each = replace(operation(kind=kind, moved=10**3), filters=10**6)
+        assert time_of(each, MACHINE)[0] == pytest.approx(2e-6)
+        assert time_of(each, ordered)[0] == pytest.approx(2e-6 + seconds)
+    assert time_of(operation(kind="memory", moved=10**3), ordered)[0] == pytest.approx(2e-6)
+
+
 def test_a_rate_lies_between_those_of_the_widths_that_were_measured():
     assert MACHINE.rate("conv", "fp32", 8) == 1e9
     assert MACHINE.rate("conv", "fp32", 64) == pytest.approx(2e9)

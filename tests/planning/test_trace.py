@@ -35,6 +35,15 @@ def test_layers_parameters_and_multiply_adds_are_the_networks(name):
     assert 2 * found.gradients <= found.optimizer < 2.01 * found.gradients
 
 
+def test_filters_are_counted_in_both_directions_and_nowhere_else():
+    model = MODELS["resnet_small"](10, 3, (32, 32))
+    values = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Conv2d))
+    found = traced(model)
+    for phase in ("forward", "backward"):
+        assert sum(each.filters for each in found.step if each.phase == phase) == values
+    assert all(not each.filters for each in found.step if "conv" not in each.name)
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_what_is_kept_is_what_autograd_saves(precision):
     model = MODELS["vgg_bn"](10, 3, (32, 32)).train()

@@ -48,7 +48,7 @@ def this_machine(say: Say) -> Machine:
     say("measuring this machine, once: how fast it is")
     keep_freed_memory()
     with torch.random.fork_rng(devices=[]):
-        rates, streams, starts = measure_rates(precisions)
+        rates, streams, starts, ordering = measure_rates(precisions)
     best = max(precisions, key=lambda each: rates[f"conv/{each}"][-1][1])
     machine = Machine(
         name=cpu_name(),
@@ -56,6 +56,7 @@ def this_machine(say: Say) -> Machine:
         precision=best,
         streams=streams,
         starts=starts,
+        ordering=ordering,
         rates=rates,
         basis="measured on this machine",
     )

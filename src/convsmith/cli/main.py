@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compress": ("compress", "Make a run's network smaller and faster, and measure what it costs."),
     "export": ("export", "Write a run's network as ONNX, pt2, … and verify what was written."),
     "check": ("check", "Replay the golden samples of a bundle, a stranger's too."),
+    "bench": ("bench", "Time a network by engine, batch size and threads, and say which to use."),
     "serve": ("serve", "Serve a bundle: a page and an interface for programs, without torch."),
     "explain": ("explain", "Show what a network goes by, and whether that can be believed."),
     "data": ("data", "Show a data set and its augmentations, or check its files."),

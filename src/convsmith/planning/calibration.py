@@ -55,18 +55,23 @@ SHAPES = {  # kind: at each width that is measured
     "depthwise_strided": (Shape(64, 64, 3, 16, 32, 2, 64), Shape(256, 256, 3, 8, 32, 2, 256)),
     "depthwise_large": (Shape(40, 40, 7, 16, 32, 1, 40), Shape(160, 160, 7, 8, 32, 1, 160)),
 }
-SMALL, LARGE = (8, 64, 16, 16), (32, 64, 32, 32)  # images for what is bound by memory
+TINY, LARGE = (1, 8, 4, 4), (32, 64, 32, 32)  # images for what is bound by memory
+LEAST = Shape(16, 16, 3, 4, 1)  # what a convolution takes before it does anything
+MANY = Shape(512, 512, 3, 2, 4)  # nearly all of it is for its filters
 REPEATS = 5
 
 
 def measure_rates(
     precisions: tuple[str, ...],
-) -> tuple[Rates, dict[str, float], dict[str, float]]:
-    """Return FLOP/s by kind and precision, bytes a second by kind, and seconds before either.
+) -> tuple[Rates, dict[str, float], dict[str, float], dict[str, float]]:
+    """Return rates, streams, starts and ordering, as a ``Machine`` has them.
 
     Convolutions have channels_last images, as training does.
     """
     rates: dict[str, list[tuple[int, float]]] = {}
+    streams, starts = traffic()
+    _, starts["conv"], starts["conv_backward"] = convolution(LEAST, torch.float32)
+    ordering = {}
     for precision in precisions:
         dtype = DTYPES[precision]
         for kind, shapes in SHAPES.items():
@@ -76,9 +81,13 @@ def measure_rates(
                 back_rate = shape.width, 2 * flops / back
                 rates.setdefault(f"{kind}_backward/{precision}", []).append(back_rate)
         rates[f"matrix/{precision}"] = [(64, matrix(64, dtype)), (512, matrix(512, dtype))]
-    streams, starts = traffic()
-    _, starts["conv"], starts["conv_backward"] = convolution(Shape(16, 16, 3, 4, 1), torch.float32)
-    return {key: tuple(sorted(points)) for key, points in rates.items()}, streams, starts
+        flops, *taken = convolution(MANY, dtype)
+        for way, each, passes in zip(("conv", "conv_backward"), taken, (1, 2), strict=True):
+            known = starts[way] + passes * flops / rates[f"{way}/{precision}"][-1][1]
+            filters = MANY.inner * MANY.outer * MANY.kernel**2
+            ordering[f"{way}/{precision}"] = filters / max(each - known, 1e-9)
+    points = {key: tuple(sorted(each)) for key, each in rates.items()}
+    return points, streams, starts, ordering
 
 
 def convolution(shape: Shape, dtype: torch.dtype) -> tuple[int, float, float]:
@@ -111,14 +120,13 @@ def matrix(width: int, dtype: torch.dtype) -> float:
 def traffic() -> tuple[dict[str, float], dict[str, float]]:
     """Return the bytes a second of what is bound by memory, by kind, and the seconds before.
 
-    A line through the times for a small and a large batch of images.
+    The time for a tiny image is all start; what a large batch takes longer is its traffic.
     """
-    small, large = works(SMALL), works(LARGE)
+    tiny, large = works(TINY), works(LARGE)
     found: dict[str, list[tuple[float, float]]] = {}
-    for (kind, few, short), (_, many, long) in zip(small, large, strict=True):
+    for (kind, few, short), (_, many, long) in zip(tiny, large, strict=True):
         low, high = seconds(short), seconds(long)
-        rate = (many - few) / max(high - low, 1e-9)
-        found.setdefault(kind, []).append((rate, max(0.0, low - few / rate)))
+        found.setdefault(kind, []).append(((many - few) / max(high - low, 1e-9), low))
     streams = {kind: geometric_mean(rate for rate, _ in each) for kind, each in found.items()}
     return streams, {kind: fmean(start for _, start in each) for kind, each in found.items()}
 
@@ -159,6 +167,7 @@ def read_machine(key: str) -> Machine | None:
     """Return what was measured before of the machine called ``key``; None if nothing was."""
     try:
         stored = read_cache(cache_file())[key]
+        _ = stored["ordering"]  # what was measured before that was known is measured again
         rates = {name: tuple(map(tuple, points)) for name, points in stored.pop("rates").items()}
         return Machine(**stored, rates=rates)
     except (KeyError, TypeError, AttributeError):

@@ -85,7 +85,10 @@ def time_of(operation: Operation, machine: Machine) -> tuple[float, bool]:
     arithmetic = 0.0
     if operation.flops:
         arithmetic = operation.flops / machine.rate(operation.kind, precision, operation.width)
-    return max(traffic, arithmetic) + slow * machine.start(operation.kind), arithmetic > traffic
+    waiting = slow * machine.start(operation.kind)
+    if operation.filters:
+        waiting += operation.filters / machine.filters(operation.kind, precision)
+    return max(traffic, arithmetic) + waiting, arithmetic > traffic
 
 
 def held_bytes(trace: Trace, machine: Machine, *, held: bool) -> int:

@@ -29,10 +29,11 @@ class Machine:
 
     ``rates`` are FLOP/s by ``kind/precision`` at some widths, lowest first; ``streams`` bytes a
     second by kind, ``starts`` the seconds before an operation of a kind does anything: what is not
-    named there is as ``memory``, and all convolutions start as ``conv``. Streams
-    and starts take ``slowness`` times as long, by precision. ``runtime`` are the bytes
-    that a process takes besides its tensors, ``growth`` how many times a trace's heap it comes to
-    hold; None where nothing freed is kept.
+    named there is as ``memory``, and all convolutions start as ``conv``. Streams and starts take
+    ``slowness`` times as long, by precision. ``ordering`` are the values of filters a second that
+    convolutions bring into the order in which they use them, by ``conv/precision`` and
+    ``conv_backward/precision``. ``runtime`` are the bytes that a process takes besides its tensors,
+    ``growth`` how many times a trace's heap it comes to hold; None where nothing freed is kept.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Machine:
     streams: Mapping[str, float]
     starts: Mapping[str, float]
     slowness: Mapping[str, float] = field(default_factory=dict)
+    ordering: Mapping[str, float] = field(default_factory=dict)
     runtime: float = 0.0
     growth: float | None = None
     basis: str = ""
@@ -51,6 +53,11 @@ class Machine:
         if kind.removesuffix("_backward") in CONVOLUTIONS:
             kind = "conv_backward" if kind.endswith("_backward") else "conv"
         return self.starts.get(kind, self.starts["memory"])
+
+    def filters(self, kind: str, precision: str) -> float:
+        """Return the values of filters a second that are brought into order."""
+        way = "conv_backward" if kind.endswith("_backward") else "conv"
+        return self.ordering.get(f"{way}/{precision}", math.inf)
 
     def stream(self, kind: str) -> float:
         """Return the bytes a second of a kind of operation."""

@@ -19,7 +19,8 @@ class Operation:
 
     ``flops`` counts a multiply-add as 2 and is 0 for all but convolutions and matrix products.
     ``kind`` tells apart what runs at different rates: see :func:`kind_of`; ``width`` is the smaller
-    number of channels, or of features, on its two sides.
+    number of channels, or of features, on its two sides; ``filters`` is how many values a
+    convolution's filters have, which are brought into another order at every call.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Operation:
     flops: int
     moved_bytes: int
     dtype: torch.dtype
+    filters: int = 0
 
 
 class Tape(TorchDispatchMode):
@@ -81,6 +83,7 @@ class Tape(TorchDispatchMode):
                 flops=flops_of(func._overloadpacket, args, kwargs or {}, result),
                 moved_bytes=sum(each.nbytes for each in (*inputs, *outputs)),
                 dtype=(inputs or outputs)[0].dtype if inputs or outputs else torch.float32,
+                filters=filters_of(func._overloadpacket.__name__, args),
             )
         )
         return result
@@ -121,6 +124,12 @@ def flops_of(operator: Any, args: Sequence[Any], kwargs: Mapping[str, Any], resu
         return int(2 * places.numel() * weight[0].numel() * sum(wanted[:2]))
     counted = flop_registry.get(operator)
     return int(counted(*args, **kwargs, out_val=result)) if counted else 0
+
+
+def filters_of(name: str, args: Sequence[Any]) -> int:
+    """Return the values of a convolution's filters, 0 for all else."""
+    place = {"convolution": 1, "convolution_backward": 2}.get(name)
+    return 0 if place is None else int(args[place].numel())
 
 
 def kind_of(name: str, args: Sequence[Any]) -> tuple[str, int]:

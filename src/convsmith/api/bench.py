@@ -1,0 +1,370 @@
+"""Time networks by engine, batch, threads and precision; say which configuration to use."""
+
+import csv
+import io
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+
+from convsmith.api.compress import input_of
+from convsmith.api.load import load, read_card
+from convsmith.api.machine import usable_cores
+from convsmith.api.run import open_run
+from convsmith.benchmark.engines import ENGINES, has_compiler
+from convsmith.benchmark.rounds import Timed, Worker, take_turns
+from convsmith.compression.fuse import fuse
+from convsmith.errors import UserError, WriteError, did_you_mean
+from convsmith.exporting.libraries import require_installed
+from convsmith.exporting.onnx import to_onnx
+from convsmith.processor import cpu_name, int8_support
+from convsmith.reporting.charts import LineChart, Series
+from convsmith.reporting.compression import CompressionPage, read_compression
+from convsmith.reporting.picture import write_picture
+from convsmith.runs.folder import RunFolder, find_runs_folder, to_json, write_atomically
+from convsmith.training.device import bf16_supported
+from convsmith_runtime.bundle import open_bundle
+from convsmith_runtime.errors import BundleError
+
+__all__ = ["BATCHES", "Bench", "Configuration", "bench"]
+
+PathLike = str | os.PathLike[str]
+Say = Callable[[str], None]
+
+BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+PRECISION = {
+    **dict.fromkeys(("fuse", "prune"), "fp32"),
+    **dict.fromkeys(("static", "full", "dynamic", "qat", "prune-static"), "int8"),
+    "bf16": "bf16 weights",
+    "weights": "int8 weights",
+}
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One way to run a network, as it was timed.
+
+    ``memory`` are the bytes that the process grew by at most, libraries not counted. ``drop`` is
+    what ``compress`` found that it loses of the top-1, a fraction, and ``marks`` what speaks
+    against it. ``failed`` says why there are no figures.
+    """
+
+    name: str
+    network: str
+    engine: str
+    variant: str
+    precision: str
+    threads: int
+    memory: int | None
+    drop: float | None
+    marks: tuple[str, ...]
+    failed: str | None
+    timed: tuple[Timed, ...]
+
+    def at(self, batch: int) -> Timed | None:
+        """Return its figures at a batch size."""
+        return next((each for each in self.timed if each.batch == batch), None)
+
+    @property
+    def fastest(self) -> Timed | None:
+        """Return the figures of the batch size with the most images a second."""
+        return max(self.timed, key=lambda each: each.images_per_second, default=None)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """All configurations on one machine; ``files`` are the table and the picture.
+
+    ``quickest`` answers one image first, ``busiest`` has the most images a second, each among those
+    that nothing speaks against.
+    """
+
+    cpu: str
+    int8: tuple[str, ...]
+    rounds: int
+    seconds: float
+    batches: tuple[int, ...]
+    configurations: tuple[Configuration, ...]
+    quickest: str | None
+    busiest: str | None
+    notes: tuple[str, ...]
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network as it was given: what PyTorch can load, and ONNX files by the variant's name."""
+
+    name: str
+    image: tuple[int, int, int]
+    run: Path | None
+    files: dict[str, Path]
+    drops: dict[str, tuple[float, tuple[str, ...]]]
+
+
+def bench(
+    targets: PathLike | Sequence[PathLike],
+    *,
+    engines: Sequence[str] = (),
+    batches: Sequence[int] = BATCHES,
+    threads: Sequence[int] = (),
+    rounds: int = 3,
+    seconds: float = 0.2,
+    out: PathLike | None = None,
+    runs: PathLike | None = None,
+    say: Say = lambda text: None,
+) -> Bench:
+    """Time networks from uint8 images to logits on this machine's processor.
+
+    Every configuration has a process of its own, and all take turns, so that a busy machine slows
+    them alike. The images are random; accuracy is what ``compress`` and ``export`` measure.
+
+    Args:
+        targets: finished runs, with all variants that ``compress`` made of them, and bundles.
+        engines: of ``eager``, ``bf16``, ``compiled``, ``onnxruntime`` and ``openvino``, by default
+            all; one that is not installed is left out with a note.
+        batches: images at a time.
+        threads: how many an engine uses; by default as many as there are cores.
+        rounds: how often all take their turn.
+        seconds: of each turn; at least three calls are made.
+        out: the folder for ``bench.json``, ``bench.csv`` and ``bench.svg``; by default ``bench`` in
+            the first run's folder, else in the working folder.
+        runs: the folder of runs.
+        say: told what is being done.
+
+    Raises:
+        RunError: there is no such finished run.
+        UserError: there is no such engine, a bundle cannot be opened, or nothing could be run.
+        WriteError: the files cannot be written.
+    """
+    given = [targets] if isinstance(targets, str | os.PathLike) else list(targets)
+    counts = tuple(dict.fromkeys(threads)) or (usable_cores(),)
+    sizes = tuple(sorted(set(batches)))
+    require_sensible(given, engines, (*counts, *sizes, rounds), seconds)
+    usable, notes = installed(engines or tuple(ENGINES))
+    with ExitStack() as stack:
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        subjects = [
+            subject_of(target, runs, place / str(number), usable, say)
+            for number, target in enumerate(given)
+        ]
+        planned = [
+            each
+            for subject in subjects
+            for count in counts
+            for each in configurations(subject, usable, count)
+        ]
+        workers = {each.name: worker(each, subjects, sizes) for each in planned}
+        take_turns(workers, sizes, rounds=rounds, seconds=seconds, say=say)
+    found = [measured(each, workers[each.name]) for each in planned]
+    if not any(each.timed for each in found):
+        raise UserError(f"nothing could be run{''.join(f'; {e.name}: {e.failed}' for e in found)}")
+    if not any(each.energy for each in workers.values()):
+        notes.append("this machine does not tell how much energy it uses")
+    folder = Path(out) if out is not None else folder_of(subjects[0])
+    told = Bench(
+        cpu=cpu_name(),
+        int8=int8_support(),
+        rounds=rounds,
+        seconds=seconds,
+        batches=sizes,
+        configurations=tuple(found),
+        quickest=best(found, lambda each: rate(each.at(sizes[0]))),
+        busiest=best(found, lambda each: rate(each.fastest)),
+        notes=tuple(notes),
+        files=tuple(folder / f"bench.{ending}" for ending in ("csv", "svg", "json")),
+    )
+    write(told)
+    return told
+
+
+def require_sensible(
+    given: Sequence[PathLike], engines: Sequence[str], counts: Sequence[int], seconds: float
+) -> None:
+    """Raise UserError for what cannot be meant."""
+    if not given:
+        raise UserError("there is nothing to time: name a run or a bundle")
+    for engine in engines:
+        if engine not in ENGINES:
+            hint = did_you_mean(engine, ENGINES)
+            raise UserError(f"no engine is called {engine!r}{hint}: {', '.join(ENGINES)}")
+    if min(counts) < 1:
+        raise UserError(f"batches, threads and rounds must be at least 1, got {min(counts)}")
+    if not 0 < seconds < 1e6:
+        raise UserError(f"seconds must be more than 0, got {seconds}")
+
+
+def installed(engines: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the engines that this machine has, and why others are left out."""
+    lacking = {
+        "bf16": None if bf16_supported(torch.device("cpu")) else "this processor has no bf16",
+        "compiled": None if has_compiler() else "torch.compile needs a C++ compiler",
+        "onnxruntime": missing("onnxruntime", "deploy"),
+        "openvino": missing("openvino", "openvino"),
+    }
+    usable = [each for each in dict.fromkeys(engines) if not lacking.get(each)]
+    return usable, [f"{each} is left out: {lacking[each]}" for each in engines if lacking.get(each)]
+
+
+def missing(library: str, extra: str) -> str | None:
+    """Return how to install a library that is not there."""
+    return None if find_spec(library) else f'pip install "convsmith[{extra}]"'
+
+
+def subject_of(
+    target: PathLike, runs: PathLike | None, place: Path, engines: Sequence[str], say: Say
+) -> Subject:
+    """Return a run or a bundle with its ONNX files, one of which may have to be made."""
+    place.mkdir()
+    if is_bundle(target, runs):
+        try:
+            bundle = open_bundle(target)
+        except BundleError as error:
+            raise UserError(str(error)) from error
+        file = place / "bundle.onnx"
+        file.write_bytes(bundle.model)
+        rule = bundle.preprocessing
+        image = (rule.channels, *rule.image_size)
+        return Subject(Path(target).stem, image, None, {"bundle": file}, {})
+    folder = open_run(target, runs).folder
+    card = read_card(folder)
+    files = {path.stem: path for path in sorted(folder.compressed.glob("*.onnx"))}
+    if card.name is None and not files:
+        raise UserError(
+            f"{folder.path} trained a network of your own: export it, and time its bundle"
+        )
+    if "fuse" not in files and card.name is not None and {"onnxruntime", "openvino"} & {*engines}:
+        require_installed("onnx", "onnxscript")
+        say(f"writing {folder.path.name} as ONNX")
+        model = load(folder.path)
+        example = torch.zeros(2, card.channels, *card.image_size)
+        files["fuse"] = place / "fuse.onnx"
+        to_onnx(fuse(model.module, example).model, input_of(card), files["fuse"])
+    run = None if card.name is None else folder.path
+    name, image = folder.path.name, (card.channels, *card.image_size)
+    return Subject(name, image, run, files, drops_of(folder))
+
+
+def is_bundle(target: PathLike, runs: PathLike | None) -> bool:
+    """Return whether a bundle is meant rather than a run."""
+    path = Path(target)
+    if path.is_dir() or (find_runs_folder(runs) / path).is_dir():
+        return False
+    return path.is_file() or path.suffix == ".convsmith"
+
+
+def drops_of(folder: RunFolder) -> dict[str, tuple[float, tuple[str, ...]]]:
+    """Return what each variant loses, and what was said against it, if ``compress`` measured it."""
+    page = read_compression(folder)
+    if not isinstance(page, CompressionPage):
+        return {}
+    kept = page.stored.variants
+    loses = {each.name: tuple(m for m in each.marks if m.startswith("loses")) for each in kept}
+    return {each.name: (each.selection.drop, loses[each.name]) for each in kept}
+
+
+def configurations(
+    subject: Subject, engines: Sequence[str], threads: int
+) -> Iterator[Configuration]:
+    """Yield the ways to run a network, not yet timed."""
+    for engine in engines:
+        own = engine not in ("onnxruntime", "openvino")
+        if own and subject.run is None:
+            continue
+        for variant in [engine] if own else subject.files:
+            what = engine if own else f"{engine} {variant}"
+            name = f"{subject.name}: {what}, {threads} thread{'s' if threads > 1 else ''}"
+            precision = "bf16" if variant == "bf16" and own else PRECISION.get(variant, "fp32")
+            drop, marks = subject.drops.get(variant, (None, ()))
+            yield Configuration(
+                name=name,
+                network=subject.name,
+                engine=engine,
+                variant="" if own else variant,
+                precision="" if variant == "bundle" else precision,
+                threads=threads,
+                memory=None,
+                drop=None if own else drop,
+                marks=() if own else marks,
+                failed=None,
+                timed=(),
+            )
+
+
+def worker(each: Configuration, subjects: Sequence[Subject], batches: Sequence[int]) -> Worker:
+    """Return the process that will time a configuration."""
+    subject = next(one for one in subjects if one.name == each.network)
+    spec: dict[str, object] = {
+        "engine": each.engine,
+        "threads": each.threads,
+        "image": subject.image,
+        "batches": batches,
+    }
+    if each.variant:
+        spec |= {"file": str(subject.files[each.variant].absolute()), "libraries": [each.engine]}
+    else:
+        spec |= {"run": str(subject.run), "libraries": ["convsmith.api.compress"]}
+    return Worker([sys.executable, "-m", "convsmith.api.bench_worker"], spec)
+
+
+def measured(each: Configuration, told: Worker) -> Configuration:
+    """Return a configuration with what its process measured."""
+    return replace(each, memory=told.memory, failed=told.failed, timed=told.result())
+
+
+def rate(timed: Timed | None) -> float:
+    """Return images a second, 0 where there is no figure."""
+    return 0.0 if timed is None else timed.images_per_second
+
+
+def best(found: Sequence[Configuration], value: Callable[[Configuration], float]) -> str | None:
+    """Return the name of the best configuration that nothing speaks against."""
+    able = [each for each in found if each.timed and not each.marks]
+    chosen = max(able, key=value, default=None)
+    return None if chosen is None else chosen.name
+
+
+def folder_of(subject: Subject) -> Path:
+    """Return where the files go by default."""
+    return Path("bench") if subject.run is None else subject.run / "bench"
+
+
+def write(told: Bench) -> None:
+    """Write the table, the picture and all figures."""
+    table, picture, figures = told.files
+    try:
+        table.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(table, to_csv(told))
+        write_atomically(figures, to_json(asdict(told) | {"files": [str(p) for p in told.files]}))
+    except OSError as error:
+        raise WriteError(f"cannot write {table.parent}: {error.strerror or error}") from error
+    lines = tuple(
+        Series(each.name, tuple((t.batch, t.images_per_second) for t in each.timed), color)
+        for color, each in enumerate(each for each in told.configurations if each.timed)
+    )
+    title = f"Images a second by batch size: {told.cpu}"
+    write_picture(picture, LineChart("bench", title, "images in a batch", lines, log_x=True))
+
+
+def to_csv(told: Bench) -> str:
+    """Return a line for each configuration and batch size; seconds, bytes and joules."""
+    stream = io.StringIO()
+    head = ("network", "engine", "variant", "precision", "threads", "batch", "calls", "p50", "p95")
+    lines = csv.writer(stream, lineterminator="\n")
+    lines.writerow((*head, "p99", "images_per_second", "joules_per_image", "memory"))
+    for each in told.configurations:
+        for timed in each.timed:
+            lines.writerow(
+                (
+                    *(each.network, each.engine, each.variant, each.precision, each.threads),
+                    *(timed.batch, timed.calls, timed.p50, timed.p95, timed.p99),
+                    *(timed.images_per_second, timed.joules_per_image, each.memory),
+                )
+            )
+    return stream.getvalue()
