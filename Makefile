@@ -39,7 +39,7 @@ types: lint  ## Check types
 	$(IN_VENV) -m mypy
 
 pytest: types  ## Run the tests; make pytest ARGS="tests/cli -x" runs some of them
-	OMP_NUM_THREADS=1 $(IN_VENV) -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	OMP_NUM_THREADS=1 $(IN_VENV) -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 $(DEVELOPMENT): $(CREATED) pyproject.toml
 	$(PIP_INSTALL) --editable '.[dev]'

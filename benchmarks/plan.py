@@ -156,6 +156,7 @@ def apart(part: str, number: int, batch: int) -> dict[str, float]:
 def compare(options: argparse.Namespace) -> None:
     head = ("network", "precision", "batch", "GiB measured", "planned", "of it tensors", "besides")
     print("|", " | ".join((*head, "ms a step measured", "planned")), "|\n" + "|---" * 9 + "|")
+    apart("planned", 0, WORKS[0].batches[0])  # measures the machine, while it does nothing else
     measured = {}
     for number, work in enumerate(WORKS):  # first, for their times want a machine to themselves
         for batch in work.batches:

@@ -26,6 +26,15 @@ def find_data() -> Path | None:
 DATA = find_data()
 
 
+# Files that take minutes begin first, so that no core waits for the last of them.
+LONGEST = ("test_docs.py", "test_resume.py", "test_memory.py", "test_diagnose.py", "test_lr.py")
+
+
+def pytest_collection_modifyitems(items):
+    """Put the longest files first; the order is otherwise as it was."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def environment(tmp_path_factory):
     """Keep runs and caches away from the person's own, and their settings away from the tests."""

@@ -38,6 +38,8 @@ def test_an_axis_of_epochs_has_whole_numbers(values):
 def test_ticks_are_round_numbers_and_their_labels_short():
     assert linear_scale([0.13, 0.61]).labels == ("0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7")
     assert linear_scale([0.94, 1.0], "share").labels == ("94%", "96%", "98%", "100%")
+    assert linear_scale([1.0, 1.0], "share").labels[-1] == "100%"
+    assert linear_scale([0.0, 0.0], "share").labels[0] == "0%"
     assert linear_scale([0.984, 0.9931], "share").labels[:2] == ("98.4%", "98.6%")
     assert linear_scale([3e-7, 3e-6], from_zero=True).labels == ("0", "1e-6", "2e-6", "3e-6")
     assert linear_scale([4100.0], from_zero=True).labels[-1] == "5,000"

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import torch
 from torch import nn
 
+from convsmith.api.elsewhere import for_this_machine
 from convsmith.api.label_errors import LabelReport, check_labels
 from convsmith.api.load import read_card, read_weights
 from convsmith.api.measuring import Measuring
@@ -45,7 +46,8 @@ Part = Literal["train", "validation", "test"]
 class Evaluated:
     """How a run's weights do on one part of its data; ``per_class`` maps class to accuracy.
 
-    ``robustness`` and ``label_errors`` are there if they were asked for.
+    ``robustness`` and ``label_errors`` are there if they were asked for; ``note`` says if it was
+    not measured as it was trained.
     """
 
     run: str
@@ -54,6 +56,7 @@ class Evaluated:
     per_class: dict[str, float]
     robustness: Robustness | None = None
     label_errors: LabelReport | None = None
+    note: str = ""
 
 
 def evaluate(
@@ -69,6 +72,8 @@ def evaluate(
     folds: int | None = None,
 ) -> Evaluated:
     """Evaluate a finished run as its training did: same precision, layout, batch and threads.
+
+    A run that was trained on a GPU that is not here is evaluated on what is, in fp32.
 
     ``robustness`` and ``label_errors`` add what they find to the run's folder and page.
 
@@ -94,7 +99,8 @@ def evaluate(
     if folds is not None and (folds < 2 or not label_errors):
         raise UserError("folds are two or more, and belong to label errors")
     opened = open_run(run, runs)
-    recipe, stored = opened.recipe, opened.environment
+    stored = opened.environment
+    recipe, note = for_this_machine(opened.recipe)
     require_own_model(opened, model)
     card = read_card(opened.folder)
     device = resolve_device(recipe.train.device)
@@ -107,7 +113,7 @@ def evaluate(
             raise UserError(f"{opened.path} kept no validation part: it trained on everything")
         if robustness:
             require_images(parts.test)
-        network = prepare(opened, card, (source, parts), model, device)
+        network = prepare(opened, recipe, card, (source, parts), model, device)
         result = network.measure(batches, logits=robustness)
         with ticking("auto") as say:
             worse = measure_robustness(network, split, result, say) if robustness else None
@@ -121,18 +127,20 @@ def evaluate(
         per_class=dict(zip(parts.classes, result.per_class, strict=True)),
         robustness=worse,
         label_errors=wrong,
+        note=note,
     )
 
 
 def prepare(
     opened: Run,
+    recipe: Recipe,
     card: ModelCard,
     data: tuple[Source, Parts],
     model: nn.Module | None,
     device: torch.device,
 ) -> Measuring:
     """Return a run's network with its final weights, and what its training measured with."""
-    recipe, (source, parts) = opened.recipe, data
+    source, parts = data
     weights = read_weights(opened.folder)
     if model is None:
         size = parts.train.image_size

@@ -14,6 +14,7 @@ from torch import nn
 
 from convsmith.api.budget import free_memory, make_fit, require_budget, within_budget
 from convsmith.api.drive import Session, drive, first_checkpoint, restore_newest, write_page
+from convsmith.api.elsewhere import for_this_machine
 from convsmith.api.figures import write_samples
 from convsmith.api.finish import finish
 from convsmith.api.load import read_weights
@@ -253,7 +254,7 @@ def require_trainable(recipe: Recipe, parts: Parts, model: nn.Module, own: Own) 
 def resume_run(path: PathLike, own: Own, places: Places, *, inexact: bool) -> Run:
     """Go on where a run stopped, bit for bit; a finished run is returned as it is."""
     run = open_run(path, places.runs)
-    recipe = run.recipe
+    recipe, elsewhere = for_this_machine(run.recipe)
     with run.folder.locked(patience=1.0), within_budget(recipe, places.shown.say):
         if run.finished:
             try:
@@ -266,6 +267,11 @@ def resume_run(path: PathLike, own: Own, places: Places, *, inexact: bool) -> Ru
             except DamagedError as error:
                 what = str(error).partition(";")[0]
                 places.shown.say(f"making again what is damaged: {what}")
+        if elsewhere and not inexact:
+            raise ResumeError(
+                f"{run.path} cannot go on bit for bit here: {elsewhere} (--inexact goes on all the "
+                "same)"
+            )
         stored = run.environment
         require_own_model(run, own.model)
         torch.set_num_threads(stored["exact"]["threads"])

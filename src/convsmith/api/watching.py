@@ -12,6 +12,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
+from convsmith.api.elsewhere import for_this_machine
 from convsmith.api.evaluate import read_parts
 from convsmith.api.load import read_weights
 from convsmith.api.progress import Outlook, Progress
@@ -93,7 +94,9 @@ def watch_run(
         UserError: it trained a network of the user's own, and that is not given.
     """
     require_own_model(run, model)
-    recipe = run.recipe
+    recipe, note = for_this_machine(run.recipe)
+    if note:
+        shown.say(f"note: {note}")
     device = resolve_device(recipe.train.device)
     set_up(device, recipe)
     source = data or read_source(recipe, find_root(data_root), shown.say)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from convsmith.cli import options
-from convsmith.cli.output import print_json, table
+from convsmith.cli.output import print_json, say, table
 
 if TYPE_CHECKING:
     from convsmith.api.label_errors import LabelReport
@@ -65,6 +65,8 @@ def command(
         label_errors=label_errors,
         folds=folds,
     )
+    if found.note:
+        say(f"note: {found.note}")
     if as_json:
         print_json(found)
         return

@@ -34,8 +34,10 @@ class Scale:
 def linear_scale(
     values: Sequence[float], kind: Kind = "number", *, from_zero: bool = False
 ) -> Scale:
-    """Return a vertical axis: it begins and ends at a tick."""
+    """Return a vertical axis: it begins and ends at a tick. Shares have no tick beyond 100 %."""
     low, high = bounds([*values, 0.0] if from_zero else values)
+    if kind == "share" and min(values) >= 0 and max(values) <= 1:
+        low, high = max(low, 0.0), min(high, 1.0)
     step = round_step((high - low) / 5)
     first, last = math.floor(low / step + NARROW), math.ceil(high / step - NARROW)
     ticks = tuple(number * step for number in range(first, last + 1))
