@@ -8,7 +8,7 @@ import pytest
 import convsmith
 from convsmith.api import bench as api
 from convsmith.api.bench import best, configurations, rate
-from convsmith.errors import RunError, UserError
+from convsmith.errors import RunError, UserError, WriteError
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +93,8 @@ def test_the_table_the_picture_and_the_figures_are_written(run, found):
         ({"batches": [0]}, "must be at least 1, got 0"),
         ({"threads": [-1]}, "must be at least 1, got -1"),
         ({"rounds": 0}, "must be at least 1, got 0"),
+        ({"batches": [1, 10**9]}, "batches must be at most 65,536, got 1,000,000,000"),
+        ({"threads": [100_000]}, "threads must be at most 1,024, got 100,000"),
         ({"seconds": float("nan")}, "seconds must be more than 0"),
     ],
 )
@@ -122,3 +124,39 @@ def test_an_engine_that_is_not_there_is_left_out_with_a_note(monkeypatch):
     assert notes[0] == "compiled is left out: torch.compile needs a C++ compiler"
     assert 'pip install "convsmith[deploy]"' in notes[1]
     assert 'pip install "convsmith[openvino]"' in notes[2]
+
+
+def test_bundles_of_one_name_are_told_apart_and_the_same_one_is_timed_once(run, tmp_path):
+    bundle = run.path / "exports" / "model.convsmith"
+    targets = [tmp_path / name / "model.convsmith" for name in ("one", "two")]
+    for target in targets:
+        target.parent.mkdir()
+        target.write_bytes(bundle.read_bytes())
+    quick = {**QUICK, "engines": ["onnxruntime"], "threads": [1], "batches": [1]}
+    found = convsmith.bench(
+        [*targets, targets[0], run.path, run.path.name],
+        runs=run.path.parent,
+        out=tmp_path / "out",
+        **quick,
+    )
+    networks = [each.network for each in found.configurations]
+    assert networks == ["one/model.convsmith", "two/model.convsmith", *[run.path.name] * 2]
+    times = [each.timed[0] for each in found.configurations[:2]]
+    assert times[0] != times[1]
+
+
+def test_a_bundle_that_no_engine_runs_is_said_before_anything_is_timed(run, tmp_path):
+    bundle = run.path / "exports" / "model.convsmith"
+    with pytest.raises(UserError, match="which eager does not run"):
+        convsmith.bench(bundle, **{**QUICK, "engines": ["eager"]})
+    quick = {**QUICK, "engines": ["eager"], "batches": [1], "threads": [1]}
+    found = convsmith.bench([run.path, bundle], out=tmp_path, **quick)
+    assert any("model is left out" in each for each in found.notes)
+
+
+def test_a_place_that_cannot_be_written_is_said_before_anything_is_timed(run, tmp_path):
+    (tmp_path / "file").write_text("x")
+    said = []
+    with pytest.raises(WriteError, match="cannot write"):
+        convsmith.bench(run.path, out=tmp_path / "file", say=said.append, **QUICK)
+    assert not any(each.startswith("starting") for each in said)

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from convsmith.benchmark.rounds import Worker, take_turns, timed
+from convsmith.benchmark.rounds import Worker, ended, take_turns, timed
 
 # A worker that notes when it was asked, sleeps as long as an image is said to take, and may die.
 SLEEPER = """
@@ -62,6 +62,7 @@ def test_all_take_their_turn_in_every_round_and_times_are_theirs(tmp_path):
         ({"refuse": True}, "there is none"),
         ({"break": True}, "ValueError: broken"),
         ({"dies": 8}, "ended with status 3"),
+        ({"batches": [1, 8, 2**58]}, "MemoryError"),
     ],
 )
 def test_one_that_fails_is_left_out_and_says_why(tmp_path, more, words):
@@ -71,6 +72,11 @@ def test_one_that_fails_is_left_out_and_says_why(tmp_path, more, words):
     assert len(workers["bad"].result()) == ("dies" in more)
     assert workers["good"].failed is None
     assert len(workers["good"].result()) == 2
+
+
+def test_a_process_that_was_killed_may_have_lacked_memory():
+    assert "memory" in ended(-9)
+    assert ended(1) == "its process ended with status 1"
 
 
 def test_no_process_is_left_behind(tmp_path):

@@ -5,7 +5,7 @@ import io
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
@@ -13,24 +13,16 @@ from pathlib import Path
 
 import torch
 
-from convsmith.api.compress import input_of
-from convsmith.api.load import load, read_card
+from convsmith.api.bench_subjects import Subject, subject_of, told_apart
 from convsmith.api.machine import usable_cores
-from convsmith.api.run import open_run
 from convsmith.benchmark.engines import ENGINES, has_compiler
 from convsmith.benchmark.rounds import Timed, Worker, take_turns
-from convsmith.compression.fuse import fuse
 from convsmith.errors import UserError, WriteError, did_you_mean
-from convsmith.exporting.libraries import require_installed
-from convsmith.exporting.onnx import to_onnx
 from convsmith.processor import cpu_name, int8_support
 from convsmith.reporting.charts import LineChart, Series
-from convsmith.reporting.compression import CompressionPage, read_compression
 from convsmith.reporting.picture import write_picture
-from convsmith.runs.folder import RunFolder, find_runs_folder, to_json, write_atomically
+from convsmith.runs.folder import to_json, write_atomically
 from convsmith.training.device import bf16_supported
-from convsmith_runtime.bundle import open_bundle
-from convsmith_runtime.errors import BundleError
 
 __all__ = ["BATCHES", "Bench", "Configuration", "bench"]
 
@@ -44,6 +36,7 @@ PRECISION = {
     "bf16": "bf16 weights",
     "weights": "int8 weights",
 }
+MOST = {"batches": 65_536, "threads": 1024, "rounds": 10_000}  # more is a slip of the finger
 
 
 @dataclass(frozen=True)
@@ -97,17 +90,6 @@ class Bench:
     files: tuple[Path, ...]
 
 
-@dataclass(frozen=True)
-class Subject:
-    """A network as it was given: what PyTorch can load, and ONNX files by the variant's name."""
-
-    name: str
-    image: tuple[int, int, int]
-    run: Path | None
-    files: dict[str, Path]
-    drops: dict[str, tuple[float, tuple[str, ...]]]
-
-
 def bench(
     targets: PathLike | Sequence[PathLike],
     *,
@@ -146,20 +128,28 @@ def bench(
     given = [targets] if isinstance(targets, str | os.PathLike) else list(targets)
     counts = tuple(dict.fromkeys(threads)) or (usable_cores(),)
     sizes = tuple(sorted(set(batches)))
-    require_sensible(given, engines, (*counts, *sizes, rounds), seconds)
+    numbers = {"batches": sizes, "threads": counts, "rounds": (rounds,)}
+    require_sensible(given, engines, numbers, seconds)
     usable, notes = installed(engines or tuple(ENGINES))
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        subjects = [
-            subject_of(target, runs, place / str(number), usable, say)
-            for number, target in enumerate(given)
-        ]
+        subjects = told_apart(
+            [
+                subject_of(target, runs, place / str(number), usable, say)
+                for number, target in enumerate(given)
+            ]
+        )
         planned = [
             each
             for subject in subjects
             for count in counts
             for each in configurations(subject, usable, count)
         ]
+        notes += left_out(subjects, planned, usable)
+        if not planned:
+            raise UserError(f"nothing can be run; {'; '.join(notes)}")
+        folder = Path(out) if out is not None else folder_of(subjects[0])
+        require_writable(folder)
         workers = {each.name: worker(each, subjects, sizes) for each in planned}
         take_turns(workers, sizes, rounds=rounds, seconds=seconds, say=say)
     found = [measured(each, workers[each.name]) for each in planned]
@@ -167,7 +157,6 @@ def bench(
         raise UserError(f"nothing could be run{''.join(f'; {e.name}: {e.failed}' for e in found)}")
     if not any(each.energy for each in workers.values()):
         notes.append("this machine does not tell how much energy it uses")
-    folder = Path(out) if out is not None else folder_of(subjects[0])
     told = Bench(
         cpu=cpu_name(),
         int8=int8_support(),
@@ -185,7 +174,10 @@ def bench(
 
 
 def require_sensible(
-    given: Sequence[PathLike], engines: Sequence[str], counts: Sequence[int], seconds: float
+    given: Sequence[PathLike],
+    engines: Sequence[str],
+    numbers: Mapping[str, Sequence[int]],
+    seconds: float,
 ) -> None:
     """Raise UserError for what cannot be meant."""
     if not given:
@@ -194,8 +186,11 @@ def require_sensible(
         if engine not in ENGINES:
             hint = did_you_mean(engine, ENGINES)
             raise UserError(f"no engine is called {engine!r}{hint}: {', '.join(ENGINES)}")
-    if min(counts) < 1:
-        raise UserError(f"batches, threads and rounds must be at least 1, got {min(counts)}")
+    for name, values in numbers.items():
+        if min(values) < 1:
+            raise UserError(f"{name} must be at least 1, got {min(values)}")
+        if max(values) > MOST[name]:
+            raise UserError(f"{name} must be at most {MOST[name]:,}, got {max(values):,}")
     if not 0 < seconds < 1e6:
         raise UserError(f"seconds must be more than 0, got {seconds}")
 
@@ -215,58 +210,6 @@ def installed(engines: Sequence[str]) -> tuple[list[str], list[str]]:
 def missing(library: str, extra: str) -> str | None:
     """Return how to install a library that is not there."""
     return None if find_spec(library) else f'pip install "convsmith[{extra}]"'
-
-
-def subject_of(
-    target: PathLike, runs: PathLike | None, place: Path, engines: Sequence[str], say: Say
-) -> Subject:
-    """Return a run or a bundle with its ONNX files, one of which may have to be made."""
-    place.mkdir()
-    if is_bundle(target, runs):
-        try:
-            bundle = open_bundle(target)
-        except BundleError as error:
-            raise UserError(str(error)) from error
-        file = place / "bundle.onnx"
-        file.write_bytes(bundle.model)
-        rule = bundle.preprocessing
-        image = (rule.channels, *rule.image_size)
-        return Subject(Path(target).stem, image, None, {"bundle": file}, {})
-    folder = open_run(target, runs).folder
-    card = read_card(folder)
-    files = {path.stem: path for path in sorted(folder.compressed.glob("*.onnx"))}
-    if card.name is None and not files:
-        raise UserError(
-            f"{folder.path} trained a network of your own: export it, and time its bundle"
-        )
-    if "fuse" not in files and card.name is not None and {"onnxruntime", "openvino"} & {*engines}:
-        require_installed("onnx", "onnxscript")
-        say(f"writing {folder.path.name} as ONNX")
-        model = load(folder.path)
-        example = torch.zeros(2, card.channels, *card.image_size)
-        files["fuse"] = place / "fuse.onnx"
-        to_onnx(fuse(model.module, example).model, input_of(card), files["fuse"])
-    run = None if card.name is None else folder.path
-    name, image = folder.path.name, (card.channels, *card.image_size)
-    return Subject(name, image, run, files, drops_of(folder))
-
-
-def is_bundle(target: PathLike, runs: PathLike | None) -> bool:
-    """Return whether a bundle is meant rather than a run."""
-    path = Path(target)
-    if path.is_dir() or (find_runs_folder(runs) / path).is_dir():
-        return False
-    return path.is_file() or path.suffix == ".convsmith"
-
-
-def drops_of(folder: RunFolder) -> dict[str, tuple[float, tuple[str, ...]]]:
-    """Return what each variant loses, and what was said against it, if ``compress`` measured it."""
-    page = read_compression(folder)
-    if not isinstance(page, CompressionPage):
-        return {}
-    kept = page.stored.variants
-    loses = {each.name: tuple(m for m in each.marks if m.startswith("loses")) for each in kept}
-    return {each.name: (each.selection.drop, loses[each.name]) for each in kept}
 
 
 def configurations(
@@ -295,6 +238,19 @@ def configurations(
                 failed=None,
                 timed=(),
             )
+
+
+def left_out(
+    subjects: Sequence[Subject], planned: Sequence[Configuration], engines: Sequence[str]
+) -> list[str]:
+    """Return what is said of subjects that none of the engines runs."""
+    able = {each.network for each in planned}
+    words = " or ".join(engines)
+    return [
+        f"{each.name} is left out: a bundle is an ONNX file, which {words} does not run"
+        for each in subjects
+        if each.name not in able and engines
+    ]
 
 
 def worker(each: Configuration, subjects: Sequence[Subject], batches: Sequence[int]) -> Worker:
@@ -333,6 +289,15 @@ def best(found: Sequence[Configuration], value: Callable[[Configuration], float]
 def folder_of(subject: Subject) -> Path:
     """Return where the files go by default."""
     return Path("bench") if subject.run is None else subject.run / "bench"
+
+
+def require_writable(folder: Path) -> None:
+    """Raise WriteError unless files can be made in a folder: better now than once all is timed."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise WriteError(f"cannot write {folder}: {error.strerror or error}") from error
 
 
 def write(told: Bench) -> None:

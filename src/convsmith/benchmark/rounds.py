@@ -1,6 +1,7 @@
 """Taking turns: every configuration is timed for a while in every round."""
 
 import json
+import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -76,7 +77,7 @@ class Worker:
         except BrokenPipeError:
             line = ""
         if not line:
-            self.failed = f"its process ended with status {self._process.wait()}"
+            self.failed = ended(self._process.wait())
             return {}
         found: dict[str, Any] = json.loads(line)
         self.failed = found.get("failed")
@@ -87,6 +88,13 @@ class Worker:
         return tuple(
             timed(batch, times, self.joules.get(batch)) for batch, times in self.times.items()
         )
+
+
+def ended(status: int) -> str:
+    """Return how a process ended that should not have."""
+    if status == -signal.SIGKILL:
+        return "its process was killed: perhaps the memory did not suffice"
+    return f"its process ended with status {status}"
 
 
 def timed(batch: int, times: Sequence[float], joules: Sequence[float] | None) -> Timed:

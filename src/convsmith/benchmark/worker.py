@@ -36,9 +36,9 @@ def obey(make: Callable[[Mapping[str, Any]], Runner]) -> None:
         with suppress(ImportError):  # it is said by whoever needs it
             import_module(name)
     shape = (max(spec["batches"]), *spec["image"])
-    images = numpy.random.default_rng(0).integers(0, 256, shape, dtype=numpy.uint8)
-    before = held("VmRSS")
     try:
+        images = numpy.random.default_rng(0).integers(0, 256, shape, dtype=numpy.uint8)
+        before = held("VmRSS")
         run = make(spec)
         run(images[:1])
     except ConvsmithError as error:

@@ -72,9 +72,10 @@ def command(
 def readable(found: Bench) -> str:
     """Return the figures as a person reads them."""
     int8 = ", ".join(found.int8) or "no instructions for int8"
+    rounds = "round" if found.rounds == 1 else "rounds"
     failed = [f"{each.name}: {each.failed}" for each in found.configurations if each.failed]
     blocks = [
-        f"on {found.cpu}, {int8}; {found.rounds} rounds in turns",
+        f"on {found.cpu}, {int8}; {found.rounds} {rounds} in turns",
         table(rows(found)),
         *(["\n".join(failed)] if failed else []),
         *(f"note: {each}" for each in found.notes),
