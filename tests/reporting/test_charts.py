@@ -178,3 +178,16 @@ def test_a_picture_file_is_whole_and_escaped(tmp_path):
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     words = [each.text for each in root.iter("{http://www.w3.org/2000/svg}text")]
     assert {"a", "b", HOSTILE, "rate", "0.001"} <= set(words)
+
+
+def test_many_names_take_several_rows_above_the_drawing(tmp_path):
+    from convsmith.reporting.picture import write_picture
+
+    names = [f"steady: onnxruntime static, {number} threads" for number in range(10)]
+    series = tuple(Series(each, ((1, 2.0), (8, 4.0))) for each in names)
+    text = write_picture(tmp_path / "c.svg", LineChart("c", "t", "batch", series)).read_text()
+    words = list(ElementTree.fromstring(text).iter("{http://www.w3.org/2000/svg}text"))
+    found = {each.text: (float(each.get("x")), float(each.get("y"))) for each in words}
+    assert all(found[each][0] + 8 * len(each) <= 760 for each in names)
+    assert len({found[each] for each in names}) == len(names)
+    assert max(found[each][1] for each in names) < found["4"][1]

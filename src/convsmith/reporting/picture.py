@@ -27,7 +27,7 @@ text.mark { fill: #1b1d21; }
 .line { fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; }
 .line.faint { stroke-width: 1; opacity: 0.35; }
 """
-TITLE, LEGEND = 40, 22
+TITLE, LEGEND, EDGE = 40, 22, 16  # the heights of the title and of a row, and the margin
 
 
 def write_picture(path: Path, chart: LineChart) -> Path:
@@ -47,8 +47,10 @@ def to_svg(chart: LineChart) -> str:
     """Return a chart as SVG text."""
     rows = max((mark.row for mark in chart.marks), default=0)
     named = [each for each in chart.series if not each.faint]
-    above = TITLE + LEGEND + ROW * rows + 22
-    frame = replace(WIDE, width=760, height=380 + above, top=above)
+    frame = replace(WIDE, width=760)
+    words, lines = legend(named, frame.width)
+    above = TITLE + LEGEND * lines + ROW * rows + 22
+    frame = replace(frame, height=380 + above, top=above)
     values = [y for each in chart.series for _, y in each.points if y is not None]
     places = [x for each in chart.series for x, _ in each.points]
     across = log_scale(places) if chart.log_x else spread_scale(places)
@@ -58,19 +60,22 @@ def to_svg(chart: LineChart) -> str:
         "<title>{2}</title><style>{3}</style>"
         '<rect width="{0}" height="{1}" fill="#ffffff"/>'
         '<text class="title" x="16" y="28">{2}</text>{4}{5}</svg>\n'
-    ).format(frame.width, frame.height, chart.title, Markup(STYLE), legend(named), body)
+    ).format(frame.width, frame.height, chart.title, Markup(STYLE), words, body)
     return re.sub(r"var\(--s(\d)\)", lambda found: COLOURS[int(found[1]) - 1], str(svg))
 
 
-def legend(series: list[Series]) -> Markup:
-    """Return the names of the lines in a row, each with a piece of its line."""
-    parts, x = [], 16
+def legend(series: list[Series], width: int) -> tuple[Markup, int]:
+    """Return the names of the lines, each with a piece of its line, and in how many rows."""
+    parts, x, y = [], EDGE, TITLE
     for each in series:
+        wide = 48 + 8 * len(each.name)
+        if x > EDGE and x + wide > width:
+            x, y = EDGE, y + LEGEND
         parts.append(
             Markup(
                 '<path class="line" d="M{0} {1}h18" stroke="{2}" stroke-dasharray="{3}"/>'
                 '<text x="{4}" y="{5}">{6}</text>'
-            ).format(x, TITLE + 9, each.css, each.dash, x + 24, TITLE + 14, each.name)
+            ).format(x, y + 9, each.css, each.dash, x + 24, y + 14, each.name)
         )
-        x += 48 + 8 * len(each.name)
-    return Markup("").join(parts)
+        x += wide
+    return Markup("").join(parts), 1 + (y - TITLE) // LEGEND
