@@ -32,8 +32,15 @@ def test_it_can_be_read_and_parsed(run, tmp_path, capsys):
     assert "round 1 of 1" in err
     code, out, _ = call(capsys, *words[:-1])
     assert code == 0
-    for part in ("one image: p50", "digits-1: eager, 1 thread ", "most images/s", "bench.csv"):
+    for part in (
+        "one image: p50",
+        "\neager  ",
+        "; 1 thread; 1 round in turns",
+        "most images",
+        "bench.csv",
+    ):
         assert part in out
+    assert max(map(len, out.split("\n\n")[1].splitlines())) <= 100
     last = out.rstrip().splitlines()[-1]
     assert last.startswith("use digits-1: onnxruntime fuse, 1 thread for answers at once (")
     assert (tmp_path / "out" / "bench.svg").exists()

@@ -31,8 +31,9 @@ def test_it_can_be_read_and_parsed(capsys, run, monkeypatch):
     code, text, told = call(capsys, *words, "--sensitivity", "--bound", "5")
     assert code == 0
     assert "making static" in told
-    for said in ("original", "static", "test top-1", "one image", "layer alone as integers"):
+    for said in ("original", "static", "lost in test", "one image", "layer alone as integers"):
         assert said in text, said
+    assert max(map(len, text.split("\n\n")[1].splitlines())) <= 100
     assert "BatchNorm folded into 4 layers" in text
     code, out, _ = call(capsys, *words, "--json")
     assert code == 0
@@ -47,6 +48,11 @@ def test_it_can_be_read_and_parsed(capsys, run, monkeypatch):
     [
         (["--kind", "statc"], "did you mean `static`"),
         (["--keep-float", "auto", "--keep-float", "head"], "auto stands alone"),
+        (["--bound", "100"], "--bound: must be from 0 to below 100 percentage points, got 100"),
+        (["--bound", "nan"], "percentage points, got nan"),
+        (["--kind", "qat", "--epochs", "nan"], "epochs must be more than 0 and at most 10,000"),
+        (["--kind", "qat", "--epochs", "inf"], "got inf"),
+        (["--kind", "qat", "--lr", "-1"], "the learning rate must be more than 0, got -1"),
         (["--calibration", "0"], "not in the range"),
     ],
 )
@@ -54,6 +60,7 @@ def test_a_mistake_is_a_line(capsys, run, words, said):
     code, _, told = call(capsys, "compress", run, *words)
     assert code == 2
     assert said in told
+    assert "folding" not in told  # nothing was begun
     assert "Traceback" not in told
 
 

@@ -1,5 +1,6 @@
 """Make a run's network smaller and faster in several ways, and measure each of them."""
 
+import math
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -42,6 +43,7 @@ DEFAULT = ("fuse", "bf16", "weights", "static", "full")
 BATCHES = (1, 32, 64, 128, 256)
 JUDGED_AT = 32  # images in a batch, whose throughput decides what is slower
 FULL, NARROW = 127, 63  # the largest weight; the second where sums of two products have 16 bits
+MOST_EPOCHS = 10_000  # more is a slip of the finger
 QAT_RATE, PRUNE_SHARE = 1e-4, 0.1  # learning rates; the second is a share of the recipe's own
 
 
@@ -143,7 +145,7 @@ def compress(
         ModelError: the network's graph cannot be followed.
         UserError: there is no such kind or layer, or a library is missing.
     """
-    require_sensible(kinds, bound, share, epochs)
+    require_sensible(kinds, bound, share, epochs, learning_rate)
     opened = open_run(run, runs)
     require_own_model(opened, model)
     loaded, recipe = load(opened.path, module=model), opened.recipe
@@ -191,7 +193,9 @@ def input_of(card: ModelCard) -> Input:
     return Input(card.channels, card.image_size, card.mean, card.std, card.scale)
 
 
-def require_sensible(kinds: Sequence[str], bound: float, share: float, epochs: float) -> None:
+def require_sensible(
+    kinds: Sequence[str], bound: float, share: float, epochs: float, rate: float | None
+) -> None:
     """Raise UserError for what cannot be meant, or for libraries that are not there."""
     require_installed("onnx", "onnxruntime", "onnxscript")
     for kind in kinds:
@@ -201,8 +205,10 @@ def require_sensible(kinds: Sequence[str], bound: float, share: float, epochs: f
     for name, value in (("bound", bound), ("share", share)):
         if not 0 <= value < 1:
             raise UserError(f"{name} must be at least 0 and below 1, got {value}")
-    if epochs <= 0:
-        raise UserError(f"epochs must be more than 0, got {epochs}")
+    if not 0 < epochs <= MOST_EPOCHS:
+        raise UserError(f"epochs must be more than 0 and at most {MOST_EPOCHS:,}, got {epochs}")
+    if rate is not None and not 0 < rate < math.inf:
+        raise UserError(f"the learning rate must be more than 0, got {rate}")
 
 
 @dataclass(frozen=True)

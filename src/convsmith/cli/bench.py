@@ -72,11 +72,18 @@ def command(
 def readable(found: Bench) -> str:
     """Return the figures as a person reads them."""
     int8 = ", ".join(found.int8) or "no instructions for int8"
+    threads = " and ".join(counts_of(found))
     rounds = "round" if found.rounds == 1 else "rounds"
+    marked = [
+        f"not recommended: {each.name}, {'; '.join(each.marks)}"
+        for each in found.configurations
+        if each.marks and each.timed
+    ]
     failed = [f"{each.name}: {each.failed}" for each in found.configurations if each.failed]
     blocks = [
-        f"on {found.cpu}, {int8}; {found.rounds} {rounds} in turns",
+        f"on {found.cpu}, {int8}; {threads}; {found.rounds} {rounds} in turns",
         table(rows(found)),
+        *(["\n".join(marked)] if marked else []),
         *(["\n".join(failed)] if failed else []),
         *(f"note: {each}" for each in found.notes),
         f"files: {', '.join(map(str, found.files))}",
@@ -90,29 +97,48 @@ def rows(found: Bench) -> list[tuple[str, ...]]:
     least = found.batches[0]
     unit = "one image" if least == 1 else f"{least} images"
     energy = any(t.joules_per_image for each in found.configurations for t in each.timed)
-    head = ("configuration", "precision", f"{unit}: p50", "p95", "p99", "most images/s", "at batch")
+    head = ("configuration", "precision", f"{unit}: p50, p95, p99, ms", "most images", "memory")
     return [
-        (*head, "memory", *(["mJ an image"] if energy else []), "lost", ""),
-        *(row(each, least, energy) for each in found.configurations if each.timed),
+        (*head, *(["mJ an image"] if energy else []), "lost"),
+        *(
+            (called(each, found), *row(each, least, energy))
+            for each in found.configurations
+            if each.timed
+        ),
     ]
 
 
+def called(each: Configuration, found: Bench) -> str:
+    """Return a configuration's name, less what all of them share."""
+    networks = {one.network for one in found.configurations}
+    network = f"{each.network}: " if len(networks) > 1 else ""
+    threads = f", {threads_of(each)}" if len(counts_of(found)) > 1 else ""
+    return f"{network}{each.engine} {each.variant}".rstrip() + threads
+
+
+def counts_of(found: Bench) -> dict[str, None]:
+    """Return the numbers of threads in words, each once."""
+    return {threads_of(each): None for each in found.configurations}
+
+
+def threads_of(each: Configuration) -> str:
+    """Return a number of threads in words."""
+    return f"{each.threads} thread{'s' if each.threads > 1 else ''}"
+
+
 def row(each: Configuration, least: int, energy: bool) -> tuple[str, ...]:
-    """Return the line of one configuration."""
+    """Return the line of one configuration, less its name."""
     small, fast = each.at(least), each.fastest
     assert small is not None
     assert fast is not None
     joules = fast.joules_per_image
     return (
-        each.name,
         each.precision,
-        *(f"{1e3 * value:.2f} ms" for value in (small.p50, small.p95, small.p99)),
-        f"{fast.images_per_second:,.0f}",
-        str(fast.batch),
+        "  ".join(f"{1e3 * value:.2f}" for value in (small.p50, small.p95, small.p99)),
+        f"{fast.images_per_second:,.0f}/s at {fast.batch}",
         "" if each.memory is None else in_words(each.memory),
         *(["" if joules is None else f"{1e3 * joules:.1f}"] if energy else []),
         "" if each.drop is None else f"{100 * each.drop:.2f} pp",
-        "; ".join(each.marks),
     )
 
 

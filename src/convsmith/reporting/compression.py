@@ -133,9 +133,9 @@ def lead(found: Stored) -> str:
     original = found.variants[0]
     faster = chosen.throughput[JUDGED_AT] / original.throughput[JUDGED_AT]
     return (
-        f"{chosen.name} is {faster:.1f} times as fast as the original and "
-        f"{original.bytes / chosen.bytes:.1f} times smaller; it was chosen by the {found.part}, "
-        f"with at most {points(found.bound)} percentage points to lose."
+        f"{chosen.name} is {faster:.1f} times as fast as the original in batches of "
+        f"{JUDGED_AT} and {original.bytes / chosen.bytes:.1f} times smaller; it was chosen by "
+        f"the {found.part}, with at most {points(found.bound)} percentage points to lose."
     )
 
 

@@ -66,16 +66,15 @@ def to_svg(chart: LineChart) -> str:
 
 def legend(series: list[Series], width: int) -> tuple[Markup, int]:
     """Return the names of the lines, each with a piece of its line, and in how many rows."""
-    parts, x, y = [], EDGE, TITLE
-    for each in series:
-        wide = 48 + 8 * len(each.name)
-        if x > EDGE and x + wide > width:
-            x, y = EDGE, y + LEGEND
+    wide = 48 + 8 * max(len(each.name) for each in series) if series else width
+    columns = max(1, (width - EDGE) // wide)
+    parts = []
+    for number, each in enumerate(series):
+        x, y = EDGE + number % columns * wide, TITLE + number // columns * LEGEND
         parts.append(
             Markup(
                 '<path class="line" d="M{0} {1}h18" stroke="{2}" stroke-dasharray="{3}"/>'
                 '<text x="{4}" y="{5}">{6}</text>'
             ).format(x, y + 9, each.css, each.dash, x + 24, y + 14, each.name)
         )
-        x += wide
-    return Markup("").join(parts), 1 + (y - TITLE) // LEGEND
+    return Markup("").join(parts), max(1, -(-len(series) // columns))
