@@ -40,6 +40,17 @@ def test_logits_and_maps_are_those_of_the_network(predictor):
     assert maps.mean((2, 3)) + weights()[1] == pytest.approx(logits, abs=1e-4)
 
 
+def test_a_network_that_fails_says_so_in_a_line(predictor, monkeypatch):
+    class Broken:
+        def run(self, names, given):
+            raise RuntimeError("no memory\nand more")
+
+    monkeypatch.setattr(predictor, "_session", Broken())
+    pixels = numpy.stack([picture(seed)[0] for seed in range(2)])
+    with pytest.raises(BundleError, match=r"the network fails on 2 images at once: no memory$"):
+        predictor.run(pixels)
+
+
 def test_a_file_an_open_file_and_an_image_give_the_same_guesses(predictor, tmp_path):
     pixels, data = picture(3)
     (tmp_path / "3.png").write_bytes(data)

@@ -102,6 +102,7 @@ class Predictor:
 
         Raises:
             ImageError: they are of another shape or type.
+            BundleError: the network fails, perhaps for want of memory.
         """
         if pixels.dtype != numpy.uint8 or pixels.shape[1:] != self._shape or not len(pixels):
             expected = ", ".join(map(str, self._shape))
@@ -110,7 +111,11 @@ class Predictor:
                 f"not {pixels.dtype} {pixels.shape}"
             )
         given = {self.bundle.graph.input: numpy.ascontiguousarray(pixels)}
-        logits, *maps = self._session.run(self._names, given)
+        try:
+            logits, *maps = self._session.run(self._names, given)
+        except Exception as error:  # ONNX Runtime has many kinds
+            number = f"{len(pixels):,} image{'s' if len(pixels) > 1 else ''} at once"
+            raise BundleError(f"the network fails on {number}: {first_line(error)}") from error
         return logits, maps[0] if maps else None
 
     def read(self, file: Given) -> Pixels:

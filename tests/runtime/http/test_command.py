@@ -145,6 +145,24 @@ def test_what_is_loopback(host, local):
     assert "a.example" in names(host, ("a.example",), local=local)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--deadline", "nan"),
+        ("--deadline", "inf"),
+        ("--max-pixels", "nan"),
+        ("--wait-ms", "nan"),
+        ("--batch", "100000000"),
+        ("--threads", "1000000"),
+    ],
+)
+def test_numbers_that_cannot_be_meant_are_refused(bundle, capsys, words):
+    with pytest.raises(SystemExit) as ended:
+        convsmith_main(["serve", str(bundle), *words])
+    assert ended.value.code == 2
+    assert f"'{words[0]}'" in capsys.readouterr().err
+
+
 def test_what_cannot_be_served_is_said_in_a_line(bundle, tmp_path, refused):
     (tmp_path / "no.convsmith").write_bytes(b"no")
     assert "is not there" in refused(tmp_path / "lost.convsmith")

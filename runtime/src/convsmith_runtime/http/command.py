@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,20 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 SHORTEST_KEY = 16
 DEFAULT = Limits()
 POSITIVE = click.IntRange(min=1)
+LARGEST_BATCH, MOST_THREADS, LONGEST = 65_536, 1024, 3600.0
+
+
+class Number(click.FloatRange):
+    """A number in a range, which NaN is not. Final."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number."""
+        found: float = super().convert(value, param, ctx)
+        if math.isnan(found):
+            self.fail(f"{value} is no number", param, ctx)
+        return found
 
 
 class Mistake(click.ClickException):
@@ -40,10 +55,16 @@ class Mistake(click.ClickException):
 @click.option(
     "--allow-host", multiple=True, metavar="NAME", help="A name it is reached by, as by a proxy."
 )
-@click.option("--batch", type=POSITIVE, default=32, show_default=True, help="Images at once.")
+@click.option(
+    "--batch",
+    type=click.IntRange(1, LARGEST_BATCH),
+    default=32,
+    show_default=True,
+    help="Images at once.",
+)
 @click.option(
     "--wait-ms",
-    type=click.FloatRange(0, 1000),
+    type=Number(0, 1000),
     default=2.0,
     show_default=True,
     help="How long an image waits for others that are being read.",
@@ -57,12 +78,16 @@ class Mistake(click.ClickException):
 )
 @click.option(
     "--deadline",
-    type=click.FloatRange(min=0.001),
+    type=Number(0.001, LONGEST),
     default=DEFAULT.deadline,
     show_default=True,
     help="Seconds for an answer.",
 )
-@click.option("--threads", type=POSITIVE, help="Of the network, and as many readers.  [the cores]")
+@click.option(
+    "--threads",
+    type=click.IntRange(1, MOST_THREADS),
+    help="Of the network, and as many readers.  [the cores]",
+)
 @click.option(
     "--max-body",
     type=POSITIVE,
@@ -72,7 +97,7 @@ class Mistake(click.ClickException):
 )
 @click.option(
     "--max-pixels",
-    type=click.FloatRange(0, 64, min_open=True),
+    type=Number(0, 64, min_open=True),
     default=DEFAULT.pixels / 1e6,
     show_default=True,
     help="Millions in one image.",
