@@ -194,6 +194,7 @@ WRONG = [
     ({"classes": ["a", 1]}, "classes"),
     ({"classes": ["a", "b"]}, "logits must be one number a class"),
     ({"tolerance": True}, "tolerance is of a wrong type"),
+    ({"tolerance": 10**400}, "the number 1.* is too large"),
     ({"tolerance": -1}, "tolerance must be 0 or more"),
     ({"preprocessing": {"channels": 2, "image_size": [1, 1], "resize": "pad"}}, "channels"),
     ({"preprocessing": {"channels": 3, "image_size": [1], "resize": "pad"}}, "image_size"),
@@ -210,7 +211,9 @@ def test_a_manifest_that_means_nothing_is_refused(tmp_path, files, change, match
     refused(pack(tmp_path / "b", files, manifest(files, **change)), match)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "[" * 100_000, '{"format": NaN}', "\xff"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "[" * 100_000, '{"format": NaN}', '{"format": 1e999}', "\xff"]
+)
 def test_a_manifest_that_is_no_json_is_refused(tmp_path, text):
     with zipfile.ZipFile(tmp_path / "b", "w") as archive:
         archive.writestr("manifest.json", text.encode("latin-1"))
@@ -221,6 +224,7 @@ GOLDEN = [
     ({}, "must be a list"),
     ([{"image": "golden/000.png", "label": 9, "logits": [0, 0, 0, 0]}], "no class 9"),
     ([{"image": "golden/000.png", "label": None, "logits": [0, 0, 0, True]}], "one number"),
+    ([{"image": "golden/000.png", "label": 0, "logits": [0, 0, 0, 10**400]}], "is too large"),
     ([{"image": "model.onnx", "label": None, "logits": [0, 0, 0, 0]}], "lie in golden/"),
     ([{"image": "golden/777.png", "label": None, "logits": [0, 0, 0, 0]}], "no golden/777.png"),
     ([{"image": "golden/000.png", "label": 0, "logits": [0, 0, 0, 0]}] * 65, "at most 64"),

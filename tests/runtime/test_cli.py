@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tests.runtime.builders import contents, pack, picture
+from tests.runtime.builders import CLASSES, contents, manifest, pack, picture
 
 from convsmith_runtime.cli import main
 
@@ -68,3 +68,14 @@ def test_mistakes_are_one_line_and_exit_2(call, words, said):
     code, out, err = call(*words)
     assert (code, out) == (2, "")
     assert said in err.splitlines()[-1]
+
+
+def test_a_strangers_words_do_not_steer_the_terminal(call, bundle, tmp_path):
+    files = contents()
+    classes = ["\x1b[31mred\n", "half \ud800", *CLASSES[2:]]
+    pack(tmp_path / "bad.convsmith", files, manifest(files, classes=classes))
+    code, out, err = call("predict", tmp_path / "bad.convsmith", tmp_path / "a.png")
+    assert (code, err) == (0, "")
+    assert "  \\x1b[31mred\\n " in out
+    assert "half \\ud800" in out
+    assert len(out.splitlines()) == 1 + len(CLASSES)

@@ -13,6 +13,7 @@ from convsmith_runtime.bundle import open_bundle
 from convsmith_runtime.errors import BundleError, ImageError
 from convsmith_runtime.predict import Predictor
 from convsmith_runtime.replay import replay
+from convsmith_runtime.words import printable
 
 __all__ = ["main"]
 
@@ -71,9 +72,10 @@ def predict(asked: argparse.Namespace) -> int:
     else:
         for prediction in predictions:
             print(prediction.image)
-            width = max(len(guess.label) for guess in prediction.guesses)
-            for guess in prediction.guesses:
-                print(f"  {guess.label:<{width}}  {guess.probability:7.2%}")
+            labels = [printable(guess.label) for guess in prediction.guesses]
+            width = max(map(len, labels))
+            for label, guess in zip(labels, prediction.guesses, strict=True):
+                print(f"  {label:<{width}}  {guess.probability:7.2%}")
     for problem in problems:
         print(f"convsmith-runtime: {problem}", file=sys.stderr)
     return 1 if problems else 0

@@ -199,13 +199,25 @@ def parse_golden(text: bytes, classes: int) -> list[tuple[str, int | None, tuple
 
 
 def load(text: bytes, name: str) -> Any:
-    """Return what a JSON text holds; NaN and infinity are none of JSON's numbers."""
+    """Return what a JSON text holds; NaN, infinity and what no float holds are no numbers of it."""
 
     def refuse(word: str) -> None:
         raise ValueError(word)
 
+    def finite(word: str) -> float:
+        value = float(word)
+        if math.isinf(value):
+            raise BundleError(f"{name}: the number {word:.20} is too large")
+        return value
+
+    def whole(word: str) -> int:
+        finite(word)
+        return int(word)
+
     try:
-        return json.loads(text, parse_constant=refuse)
+        return json.loads(text, parse_constant=refuse, parse_float=finite, parse_int=whole)
+    except BundleError:
+        raise
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{name} is not JSON") from error
 

@@ -11,6 +11,7 @@ from PIL import Image
 from convsmith_runtime.bundle import Bundle
 from convsmith_runtime.decode import Pixels, decode
 from convsmith_runtime.errors import BundleError, ImageError
+from convsmith_runtime.words import printable
 
 __all__ = ["Guess", "Prediction", "Predictor", "probabilities"]
 
@@ -155,4 +156,4 @@ def probabilities(logits: NDArray[numpy.float32]) -> NDArray[numpy.float64]:
 
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's text."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+    return printable((str(error).splitlines() or [type(error).__name__])[0][:200])

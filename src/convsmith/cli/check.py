@@ -6,6 +6,7 @@ import click
 
 from convsmith.cli import options
 from convsmith.cli.output import print_json, table
+from convsmith_runtime.words import printable
 
 __all__ = ["command"]
 
@@ -26,7 +27,8 @@ def command(bundle: str, as_json: bool) -> None:
         print_json(found)
     else:
         about = [f"{found.classes:,} classes", f"licence: {found.licence or 'not stated'}"]
-        print(f"{found.name}: {', '.join([*filter(None, [found.network]), *about])}")
+        line = f"{found.name}: {', '.join([*filter(None, [found.network]), *about])}"
+        print(printable(line))  # a stranger's words
         rows = [[each.name, f"{each.bytes:,}", each.sha256[:16]] for each in found.members]
         print(table([["file", "bytes", "sha256"], *rows]))
     replayed = found.replayed

@@ -13,6 +13,7 @@ import click
 
 from convsmith_runtime.errors import BundleError
 from convsmith_runtime.http.limits import Limits
+from convsmith_runtime.words import printable
 
 __all__ = ["command"]
 
@@ -214,7 +215,9 @@ def serve(
         if as_json:
             print(json.dumps(about), flush=True)
         else:
-            print("serving {name}, {classes} classes: {address}".format(**about), flush=True)
+            name = printable(predictor.bundle.name)
+            classes = len(predictor.bundle.classes)
+            print(f"serving {name}, {classes} classes: {about['address']}", flush=True)
             print("Ctrl-C stops", file=sys.stderr, flush=True)
 
     run(app, bound, limits.upload_seconds + limits.deadline, on_start)

@@ -5,6 +5,7 @@ import numpy
 from convsmith_runtime.errors import BundleError
 from convsmith_runtime.predict import Predictor
 from convsmith_runtime.replay import replay
+from convsmith_runtime.words import printable
 
 __all__ = ["warm_up"]
 
@@ -19,6 +20,6 @@ def warm_up(predictor: Predictor, batch: int) -> None:
     if bundle.golden:
         problems = replay(predictor).problems
         if problems:
-            raise BundleError(f"{bundle.name} is not served: {problems[0]}")
+            raise BundleError(f"{printable(bundle.name)} is not served: {problems[0]}")
     rule = bundle.preprocessing
     predictor.run(numpy.zeros((batch, rule.channels, *rule.image_size), numpy.uint8))
