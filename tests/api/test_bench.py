@@ -2,13 +2,14 @@
 
 import csv
 import json
+import shutil
 
 import pytest
 
 import convsmith
 from convsmith.api import bench as api
 from convsmith.api.bench import best, configurations, rate
-from convsmith.errors import RunError, UserError, WriteError
+from convsmith.errors import DamagedError, RunError, UserError, WriteError
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +103,15 @@ def test_what_cannot_be_meant_is_one_line(run, change, words):
     with pytest.raises(UserError, match=words) as caught:
         convsmith.bench(run.path, **{**QUICK, **change})
     assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_run_is_said_before_anything_is_timed(run, tmp_path):
+    broken = shutil.copytree(run.path, tmp_path / "broken")
+    (broken / "weights.safetensors").write_bytes(b"x")
+    said = []
+    with pytest.raises(DamagedError, match="does not match its checksum"):
+        convsmith.bench(broken, say=said.append, **QUICK)
+    assert not any(each.startswith("starting") for each in said)
 
 
 def test_what_is_no_run_and_no_bundle_is_refused(tmp_path):

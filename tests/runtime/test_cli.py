@@ -1,6 +1,7 @@
 """The command ``convsmith-runtime``."""
 
 import json
+import sys
 
 import pytest
 from tests.runtime.builders import CLASSES, contents, manifest, pack, picture
@@ -79,3 +80,10 @@ def test_a_strangers_words_do_not_steer_the_terminal(call, bundle, tmp_path):
     assert "  \\x1b[31mred\\n " in out
     assert "half \\ud800" in out
     assert len(out.splitlines()) == 1 + len(CLASSES)
+
+
+def test_a_library_that_is_not_there_is_named(call, bundle, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    code, out, err = call("predict", bundle, tmp_path / "a.png")
+    assert (code, out) == (2, "")
+    assert "onnxruntime is not installed: pip install convsmith-runtime" in err

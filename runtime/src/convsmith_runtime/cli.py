@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from io import TextIOWrapper
 from typing import NoReturn
 
 from convsmith_runtime import __version__
@@ -20,6 +21,9 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0, 1 for what differs or cannot be read, 2 for a mistake."""
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no crash
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["serve"]:
         serve(given[1:])
@@ -28,6 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         code = predict(asked) if asked.command == "predict" else check(asked)
     except BundleError as error:
         fail(str(error))
+    except ModuleNotFoundError as error:
+        fail(f"{error.name} is not installed: pip install convsmith-runtime")
+    except KeyboardInterrupt:
+        sys.exit(130)
     sys.exit(code)
 
 

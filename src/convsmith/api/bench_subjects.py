@@ -59,6 +59,7 @@ def subject_of(
         return Subject(Path(target).stem, Path(target).resolve(), image, None, {"bundle": file}, {})
     folder = open_run(target, runs).folder
     card = read_card(folder)
+    folder.require_whole(folder.weights)
     files = {path.stem: path for path in sorted(folder.compressed.glob("*.onnx"))}
     if card.name is None and not files:
         raise UserError(
