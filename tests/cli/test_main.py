@@ -157,7 +157,7 @@ def test_evaluate_prints_what_was_asked_for(capsys, run):
     assert [part["part"] for part in found["label_errors"]["parts"]] == ["train", "validation"]
     status, _, err = call(capsys, "evaluate", run.path, "--folds", "3")
     assert status == 2
-    assert "folds are two or more, and belong to label errors" in err
+    assert "say --label-errors too" in err
 
 
 def test_predict_prints_json(capsys, run, picture):
