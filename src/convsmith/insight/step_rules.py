@@ -121,8 +121,8 @@ def rate_too_high(evidence: Evidence) -> Iterator[Finding]:
         severity="bad",
         what="the learning rate is too high: weights are thrown about",
         evidence=f"in a tenth of the steps, a layer's weights change by {share(large)} or more "
-        f"(the middle of all layers); about {USUAL:.1%} is usual. The loss went from {first:.3g} to "
-        f"{last:.3g}, and on the way rose by {rise:.3g}",
+        f"(the middle of all layers); about {USUAL:.1%} is usual. The loss went from {first:.3g} "
+        f"to {last:.3g}, and on the way rose by {rise:.3g}",
         cause="a learning rate that is too high for this network and batch",
         change="a lower rate (`convsmith lr` finds one)",
         sets=rate_sets(evidence.settings, min(0.1, power(RATIO_HIGH / 4 / large))),
