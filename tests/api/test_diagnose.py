@@ -90,7 +90,7 @@ def test_events_without_their_fields_are_damage(run, tmp_path):
     shutil.copytree(run.path, copied)
     with (copied / "metrics.jsonl").open("a") as file:
         file.write('{"event": "epoch"}\n')
-    with pytest.raises(DamagedError, match="metrics.jsonl is not as convsmith wrote it"):
+    with pytest.raises(DamagedError, match=r"metrics\.jsonl is not as convsmith wrote it"):
         convsmith.diagnose(copied)
 
 

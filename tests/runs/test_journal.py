@@ -38,7 +38,7 @@ def test_a_line_cut_off_by_a_crash_is_left_out(tmp_path):
 def test_a_line_that_is_no_event_is_damage(tmp_path, line):
     file = tmp_path / "metrics.jsonl"
     file.write_text('{"event": "step"}\n' + line + "\n")
-    with pytest.raises(DamagedError, match="metrics.jsonl:2 is not as convsmith wrote it"):
+    with pytest.raises(DamagedError, match=r"metrics\.jsonl:2 is not as convsmith wrote it"):
         read_metrics(file)
 
 
