@@ -205,6 +205,14 @@ def test_doctor_looks_at_everything(capsys, tmp_path):
     assert digits["images"] == 1797
 
 
+def test_a_standard_output_that_is_not_there_is_no_fault(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdout", None)
+    with pytest.raises(SystemExit) as ended:
+        main(["recipes"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_a_closed_pipe_is_no_fault():
     line = f"{sys.executable} -m convsmith recipe show digits | true; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(
