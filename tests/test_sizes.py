@@ -31,6 +31,12 @@ def test_what_is_no_size_is_said_to_be_none(text):
         parse_size(text)
 
 
+@pytest.mark.parametrize("text", ["99999999999999999999GB", "9" * 400 + "TB", "1025TB"])
+def test_more_than_any_machine_has_is_refused(text):
+    with pytest.raises(UserError, match="is more than any machine has; say a size"):
+        parse_memory(text)
+
+
 @pytest.mark.parametrize(("text", "share"), [("90%", 0.9), ("100 %", 1.0), ("12.5%", 0.125)])
 def test_shares_are_read(text, share):
     assert parse_memory(text) == share

@@ -9,6 +9,7 @@ __all__ = ["in_words", "parse_memory", "parse_size"]
 # Memory is sold in units of 1024: a card "of 6 GB" has 6 GiB, so GB is read as GiB.
 UNITS = {"b": 1, "kb": 2**10, "mb": 2**20, "gb": 2**30, "tb": 2**40}
 UNITS |= {f"{unit[0]}ib": size for unit, size in UNITS.items() if len(unit) == 2}
+MOST = 2**50  # more is not meant, and no limit of an operating system
 FORM = "a size such as 6GB or 800MB"
 
 
@@ -21,9 +22,11 @@ def parse_size(text: str) -> int:
     match = re.fullmatch(r"\s*([0-9]+(?:[.][0-9]+)?)\s*([a-zA-Z]+)\s*", text)
     if match is None or match[2].lower() not in UNITS:
         raise UserError(f"{text!r} is not {FORM}")
-    size = round(float(match[1]) * UNITS[match[2].lower()])
+    size = round(min(float(match[1]) * UNITS[match[2].lower()], 2 * MOST))
     if size < 1:
         raise UserError(f"{text!r} is no memory at all; say {FORM}")
+    if size > MOST:
+        raise UserError(f"{text!r} is more than any machine has; say {FORM}")
     return size
 
 

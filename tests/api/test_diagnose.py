@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+import shutil
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch import nn
 
 import convsmith
 from convsmith.cli.main import main
-from convsmith.errors import UserError
+from convsmith.errors import DamagedError, UserError
 
 SHORT = "train.epochs=5"
 
@@ -82,6 +83,15 @@ def test_a_run_is_diagnosed_from_its_files_and_its_page_says_so(run, capsys):
     assert [each["rule"] for each in stored["findings"]] == ["underfit"]
     assert "the network has not learnt" in (run.path / "report.html").read_text()
     assert {path: path.read_bytes() for path in before} == before
+
+
+def test_events_without_their_fields_are_damage(run, tmp_path):
+    copied = tmp_path / "copied"
+    shutil.copytree(run.path, copied)
+    with (copied / "metrics.jsonl").open("a") as file:
+        file.write('{"event": "epoch"}\n')
+    with pytest.raises(DamagedError, match=r"metrics\.jsonl is not as convsmith wrote it"):
+        convsmith.diagnose(copied)
 
 
 def test_an_unfinished_run_is_diagnosed_at_its_newest_checkpoint(tmp_path):

@@ -115,6 +115,7 @@ def test_mistakes_of_the_user_are_one_line(run, photo, capsys):
         ((photo, "--mistakes"), "say what to explain"),
         (("--class", "77"), "no class '77' (did you mean `7`?)"),
         ((photo, "--target", "cat"), "no class 'cat': 0, 1, 2"),
+        ((photo, "--target", ""), "no class '': 0, 1, 2"),
         ((photo, "--layer", "stage3"), "no layer 'stage3' (did you mean `stage"),
         ((photo, "--layer", "stage1", "--method", "occlusion"), "leave the layer out"),
         ((photo, "--method", "gradcam"), "grad-cam"),

@@ -47,7 +47,7 @@ def test_what_does_not_fit_is_told_with_what_would():
     ("options", "kind", "said"),
     [
         ({"device": "t5"}, UserError, "no device is called 't5'"),
-        ({"device": "t4", "memory": "6 gigs"}, UserError, "'6 gigs' is not a size"),
+        ({"device": "t4", "memory": "6 gigs"}, UserError, "memory: '6 gigs' is not a size"),
         ({"device": "t4", "sets": ["model.widths=3"]}, RecipeError, "must be a list"),
     ],
 )
@@ -62,6 +62,16 @@ def known_machine(monkeypatch):
     monkeypatch.setattr(
         "convsmith.api.plan.this_machine", lambda say: published(find_device("gtx-1060"))
     )
+
+
+def test_a_precision_that_the_device_does_not_compute_in_is_not_the_fastest():
+    plan = convsmith.plan("digits", device="t4", precision="bf16")
+    assert plan.notes == (
+        "Tesla T4 does not compute in bf16: the times are those of fp32, and it will be slower",
+    )
+    reason = next(each.reason for each in plan.checks if each.topic == "precision")
+    assert reason == "bf16; fp32 is faster here"
+    assert convsmith.plan("digits", device="t4", precision="fp16").notes == ()
 
 
 def test_a_network_and_data_of_your_own_have_a_plan():

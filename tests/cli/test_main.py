@@ -157,7 +157,7 @@ def test_evaluate_prints_what_was_asked_for(capsys, run):
     assert [part["part"] for part in found["label_errors"]["parts"]] == ["train", "validation"]
     status, _, err = call(capsys, "evaluate", run.path, "--folds", "3")
     assert status == 2
-    assert "folds are two or more, and belong to label errors" in err
+    assert "say --label-errors too" in err
 
 
 def test_predict_prints_json(capsys, run, picture):
@@ -203,6 +203,14 @@ def test_doctor_looks_at_everything(capsys, tmp_path):
     report = json.loads(out.splitlines()[-1])
     digits = next(each for each in report["data"] if each["name"] == "digits")
     assert digits["images"] == 1797
+
+
+def test_a_standard_output_that_is_not_there_is_no_fault(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdout", None)
+    with pytest.raises(SystemExit) as ended:
+        main(["recipes"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_a_closed_pipe_is_no_fault():

@@ -1,5 +1,6 @@
 """Rules on evidence made by hand: what is over a threshold is found, what is under it is not."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -187,6 +188,15 @@ def test_advice_on_the_rate_is_of_the_right_size():
     two = replace(SETTINGS, rates=(("learning_rate", 0.1), ("others_learning_rate", 0.01)))
     high = find(replace(HEALTHY, settings=two, **SICK["rate-high"]))[0]
     assert high.sets == ("optimizer.learning_rate=0.01", "optimizer.others_learning_rate=0.001")
+
+
+@pytest.mark.parametrize(
+    ("ratio", "said"), [(3e30, "by 3e+30 times or more"), (math.nan, None), (math.inf, None)]
+)
+def test_weights_that_overflow_are_no_crash(ratio, said):
+    found = find(replace(HEALTHY, **with_readings(ratio=ratio) | {"losses": flat(2.3)}))
+    high = [each.evidence for each in found if each.rule == "rate-high"]
+    assert (said in high[0]) if said else (high == [])
 
 
 def test_a_class_that_was_never_seen_is_no_label_noise():

@@ -96,6 +96,12 @@ def test_every_device_is_found_and_a_wrong_name_names_the_nearest():
         find_device("rtx-4900")
 
 
+@pytest.mark.parametrize("name", ["t44", "xm1", "NVIDIA GeForce RTX 3060 Ti", "m1-pro", "a1000"])
+def test_a_name_that_only_contains_that_of_a_device_is_another(name):
+    with pytest.raises(DeviceError, match="no device is called"):
+        find_device(name)
+
+
 @pytest.mark.parametrize("groups", [1, 2, 8])
 @pytest.mark.parametrize("layer", [nn.Conv2d, nn.ConvTranspose2d])
 def test_a_backward_pass_takes_twice_the_forward_pass_whatever_the_groups(layer, groups):

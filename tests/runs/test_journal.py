@@ -1,6 +1,9 @@
 import json
 import math
 
+import pytest
+
+from convsmith.errors import DamagedError
 from convsmith.runs.folder import RunFolder
 from convsmith.runs.journal import Journal, read_metrics
 
@@ -29,6 +32,14 @@ def test_a_line_cut_off_by_a_crash_is_left_out(tmp_path):
     file.write_text('{"event": "step"}\n{"event": "st')
     assert read_metrics(file) == [{"event": "step"}]
     assert read_metrics(tmp_path / "none.jsonl") == []
+
+
+@pytest.mark.parametrize("line", ["{", "null", "[1]", "3", '{"step": 1}'])
+def test_a_line_that_is_no_event_is_damage(tmp_path, line):
+    file = tmp_path / "metrics.jsonl"
+    file.write_text('{"event": "step"}\n' + line + "\n")
+    with pytest.raises(DamagedError, match=r"metrics\.jsonl:2 is not as convsmith wrote it"):
+        read_metrics(file)
 
 
 def test_the_plain_log_has_the_time(tmp_path):

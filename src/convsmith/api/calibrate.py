@@ -82,7 +82,7 @@ def try_trainings(precisions: tuple[str, ...], say: Say) -> tuple[Trial, list[Tr
     trials = []
     for name in ("plain", "residual", "inverted"):
         for precision in precisions:
-            say(f"measuring this machine, once: a {name} network in {precision}")
+            say(f"measuring this machine, once: the {name} network in {precision}")
             trials.append(try_training(name, precision))
     return least, trials
 

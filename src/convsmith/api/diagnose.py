@@ -114,20 +114,26 @@ def looked(evidence: Evidence) -> tuple[str, ...]:
     """Return what was looked at, in words."""
     said = []
     if evidence.losses:
-        said.append(f"{len(evidence.losses):,} losses up to step {evidence.losses[-1][0]:,}")
+        losses = counted(len(evidence.losses), "loss", "losses")
+        said.append(f"{losses} up to step {evidence.losses[-1][0]:,}")
     if evidence.epochs:
-        said.append(f"{len(evidence.epochs)} epochs")
+        said.append(counted(len(evidence.epochs), "epoch"))
     updated = [each for each in evidence.readings if each.learning_rate]
     if updated:
-        said.append(f"the layers in {len(updated)} steps")
+        said.append(f"the layers in {counted(len(updated), 'step')}")
     elif evidence.readings:
-        said.append(f"the gradients of {len(evidence.readings)} batches")
+        said.append(f"the gradients of {counted(len(evidence.readings), 'batch', 'batches')}")
     for part, survey in (("training", evidence.trained), ("validation", evidence.held_out)):
         if survey is not None:
-            said.append(f"{survey.images:,} {part} images")
+            said.append(counted(survey.images, f"{part} image"))
     if evidence.leak is not None:
         said.append("copies between the parts")
     return tuple(said)
+
+
+def counted(count: int, one: str, more: str | None = None) -> str:
+    """Return ``1 epoch``, ``1,295 training images``."""
+    return f"{count:,} {one if count == 1 else more or one + 's'}"
 
 
 def keep(run: Run, found: Diagnosis) -> None:

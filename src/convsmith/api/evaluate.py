@@ -96,8 +96,10 @@ def evaluate(
     """
     if split not in get_args(Part):
         raise UserError(f"split must be train, validation or test, not {split!r}")
-    if folds is not None and (folds < 2 or not label_errors):
-        raise UserError("folds are two or more, and belong to label errors")
+    if folds is not None and folds < 2:
+        raise UserError(f"folds must be at least 2, got {folds}")
+    if folds is not None and not label_errors:
+        raise UserError("folds are for label errors: say --label-errors too")
     opened = open_run(run, runs)
     stored = opened.environment
     recipe, note = for_this_machine(opened.recipe)

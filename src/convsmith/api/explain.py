@@ -126,7 +126,7 @@ def explain(
     loaded = load(run, runs=runs, module=copy.deepcopy(model))  # it is moved and put to evaluation
     if loaded.card.image_size == (1, 1):
         raise UserError(f"{opened.path} was trained on points, which have no picture to explain")
-    for name in filter(None, (class_name, target)):
+    for name in (each for each in (class_name, target) if each is not None):
         require_class(loaded, name)
     loaded.module.to(resolve_device("auto"))
     explainer = Explainer(loaded, method, layer)

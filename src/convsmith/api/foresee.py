@@ -106,6 +106,7 @@ def foresee(asked: Asked, machine: Machine, room: int | None, *, held: bool) -> 
     used = steps.memory(made, machine)
     seconds = seconds_of(made, machine, train.accumulate)
     found = choices(steps, machine, train.accumulate, room)
+    fastest = next(each.precision for each in found if machine.trains_in(each.precision))
     per_epoch = max(1, asked.images // asked.batch)
     total = min(train.max_steps or per_epoch * train.epochs, per_epoch * train.epochs)
     return Plan(
@@ -137,7 +138,7 @@ def foresee(asked: Asked, machine: Machine, room: int | None, *, held: bool) -> 
         checks=check(
             design(
                 asked,
-                (machine.precision, found[0].precision),
+                (machine.precision, fastest),
                 used,
                 room,
                 seconds.step * total,
@@ -145,7 +146,17 @@ def foresee(asked: Asked, machine: Machine, room: int | None, *, held: bool) -> 
             ),
             made,
         ),
-        notes=asked.known.notes,
+        notes=(*asked.known.notes, *notes_on(machine)),
+    )
+
+
+def notes_on(machine: Machine) -> tuple[str, ...]:
+    """Return a warning if the step's precision is one that the machine does not compute in."""
+    if machine.trains_in(machine.precision):
+        return ()
+    return (
+        f"{machine.name} does not compute in {machine.precision}: the times are those of fp32, and "
+        "it will be slower",
     )
 
 

@@ -27,11 +27,16 @@ def held_out_probabilities(network: Measuring, folds: int, say: Say) -> Tensor:
         say: told how far it is.
 
     Raises:
-        UserError: the run's network is the user's own, which no recipe makes again.
+        UserError: the run's network is the user's own, which no recipe makes again; there are more
+            folds than images.
     """
     if network.card.name is None:
         raise UserError("--folds trains the recipe anew, and your own network is in no recipe")
     images, source = network.parts.train, network.source
+    if folds > len(images):
+        raise UserError(
+            f"--folds must be at most {len(images):,}, the training images: got {folds:,}"
+        )
     fold = fold_of(images.labels, folds, network.recipe.seed)
     found = torch.empty(len(images), len(network.parts.classes))
     with tempfile.TemporaryDirectory() as place:

@@ -76,7 +76,7 @@ def plan(
     machine, on_gpu = machine_of(device, say)
     if loaded.train.precision != "auto":
         machine = replace(machine, precision=loaded.train.precision)
-    limit = parse_memory(loaded.budget.memory if memory is None else memory)
+    limit = limit_of(loaded.budget.memory if memory is None else memory)
     asked = asked_of(loaded, name, own)
     found = foresee(
         asked,
@@ -144,6 +144,14 @@ def machine_of(device: str, say: Callable[[str], None]) -> tuple[Machine, bool]:
             return this_machine(say), False
         device = torch.cuda.get_device_name(here)
     return published(find_device(device)), True
+
+
+def limit_of(memory: str) -> int | float | None:
+    """Return what :func:`parse_memory` does; a mistake says where it is."""
+    try:
+        return parse_memory(memory)
+    except UserError as error:
+        raise UserError(f"memory: {error}") from None
 
 
 def room_of(said: int | float | None, machine: Machine, *, on_gpu: bool) -> int | None:

@@ -20,7 +20,7 @@ from convsmith.api.run import Run, require_own_model
 from convsmith.api.trial import Trial
 from convsmith.data import find_root
 from convsmith.data.images import Images, Source
-from convsmith.errors import CheckpointError, NonFiniteError
+from convsmith.errors import CheckpointError, DamagedError, NonFiniteError
 from convsmith.insight.data_rules import LIKE
 from convsmith.insight.duplicates import fingerprints, near_copies
 from convsmith.insight.evidence import Epoch, Evidence, Leak, NonFinite, Settings
@@ -108,16 +108,30 @@ def watch_run(
         model = build_model(recipe, len(parts.classes), parts.train.channels, size)
     load_weights(model.state_dict(), weights_of(run))
     job = replace(build_job(recipe, parts, source, device, model), ema=None)
-    events = run.metrics
-    known = replace(
-        about(recipe, parts, own_model=run.environment.get("own_model", False)),
-        complete=run.finished,
-        losses=tuple((e["step"], e["loss"]) for e in events if e["event"] == "step"),
-        epochs=tuple(to_epoch(e) for e in events if e["event"] == "epoch"),
-        readings=logged(events) or tuple(gradients(job, build_state(recipe, job))),
-        nonfinite=last_nonfinite(events),
-    )
+    known = about(recipe, parts, own_model=run.environment.get("own_model", False))
+    known = replace(with_course(known, run), complete=run.finished)
+    if not known.readings:
+        known = replace(known, readings=tuple(gradients(job, build_state(recipe, job))))
     return look(known, recipe, parts, job, images)
+
+
+def with_course(known: Evidence, run: Run) -> Evidence:
+    """Return the evidence with what a run has logged.
+
+    Raises:
+        DamagedError: that is not what convsmith wrote.
+    """
+    events = run.metrics
+    try:
+        return replace(
+            known,
+            losses=tuple((e["step"], e["loss"]) for e in events if e["event"] == "step"),
+            epochs=tuple(to_epoch(e) for e in events if e["event"] == "epoch"),
+            readings=logged(events),
+            nonfinite=last_nonfinite(events),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DamagedError(f"{run.folder.metrics} is not as convsmith wrote it") from error
 
 
 def weights_of(run: Run) -> dict[str, torch.Tensor]:

@@ -90,7 +90,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         signal.signal(signal.SIGTERM, terminate)  # while a run trains, it has a handler of its own
     try:
         code = group.main(given, prog_name="convsmith", standalone_mode=False)
-        sys.stdout.flush()  # a closed pipe shows here, not in the interpreter's last breath
+        if sys.stdout is not None:  # it is None where the shell has closed it: `>&-`
+            sys.stdout.flush()  # a closed pipe shows here, not in the interpreter's last breath
         sys.exit(code if isinstance(code, int) else 0)
     except ConvsmithError as error:
         prefix = "" if isinstance(error, Interrupted) else "convsmith: "

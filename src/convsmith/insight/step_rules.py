@@ -120,9 +120,9 @@ def rate_too_high(evidence: Evidence) -> Iterator[Finding]:
         rule="rate-high",
         severity="bad",
         what="the learning rate is too high: weights are thrown about",
-        evidence=f"in a tenth of the steps, a layer's weights change by {large:.1%} or more (the "
-        f"middle of all layers); about {USUAL:.1%} is usual. The loss went from {first:.3g} to "
-        f"{last:.3g}, and on the way rose by {rise:.3g}",
+        evidence=f"in a tenth of the steps, a layer's weights change by {share(large)} or more "
+        f"(the middle of all layers); about {USUAL:.1%} is usual. The loss went from {first:.3g} "
+        f"to {last:.3g}, and on the way rose by {rise:.3g}",
         cause="a learning rate that is too high for this network and batch",
         change="a lower rate (`convsmith lr` finds one)",
         sets=rate_sets(evidence.settings, min(0.1, power(RATIO_HIGH / 4 / large))),
@@ -178,9 +178,13 @@ def ends(evidence: Evidence) -> tuple[float, float]:
 
 
 def middle_ratio(reading: Reading) -> float | None:
-    """Return the middle update-to-weight ratio of a step's layers; None if it made no update."""
+    """Return the middle update-to-weight ratio of a step's layers; None if it made no update.
+
+    Nor is there one where most weights are no longer finite.
+    """
     ratios = [each.update_ratio for each in reading.layers if each.update_ratio is not None]
-    return median(ratios) if ratios else None
+    middle = median(math.inf if math.isnan(each) else each for each in ratios) if ratios else None
+    return middle if middle is not None and math.isfinite(middle) else None
 
 
 def tenth_largest(values: list[float]) -> float:
@@ -199,6 +203,11 @@ def highest_rise(evidence: Evidence) -> float:
         lowest = min(lowest, each)
         rise = max(rise, each - lowest)
     return rise
+
+
+def share(value: float) -> str:
+    """Return a share for a person: ``12.5%``, and ``3e+30 times`` what it is of."""
+    return f"{value:.1%}" if value < 10 else f"{value:.2g} times"
 
 
 def power(factor: float) -> float:

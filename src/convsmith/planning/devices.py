@@ -1,5 +1,6 @@
 """Devices that a person may have in mind: what their makers publish of them."""
 
+import re
 from dataclasses import dataclass
 
 from convsmith.errors import DeviceError, did_you_mean
@@ -70,16 +71,20 @@ DEVICES: dict[str, Device] = {
 }
 
 
+VARIANTS = r"-(ti|super|laptop|pro|max|ultra)\b"
+
+
 def find_device(name: str) -> Device:
     """Return the device called ``name``: upper case, blanks and ``_`` are as good.
 
-    So is the name that a driver gives it, such as ``NVIDIA A100-SXM4-40GB``.
+    So is the name that a driver gives it, such as ``NVIDIA A100-SXM4-40GB``; not that of a variant,
+    such as an RTX 3060 Ti, which is another card.
 
     Raises:
         DeviceError: there is none; names the nearest.
     """
     key = name.strip().lower().replace(" ", "-").replace("_", "-")
-    within = [known for known in DEVICES if known in key]
+    within = [known for known in DEVICES if re.search(rf"\b{known}\b(?!{VARIANTS})", key)]
     if not within:
         known = ", ".join(["auto", "cpu", "cuda", *DEVICES])
         begun = [each for each in DEVICES if key and each.startswith(key)]

@@ -48,6 +48,10 @@ class Machine:
     growth: float | None = None
     basis: str = ""
 
+    def trains_in(self, precision: str) -> bool:
+        """Return whether the speed of a precision is known; those that are emulated have none."""
+        return f"conv/{precision}" in self.rates
+
     def start(self, kind: str) -> float:
         """Return the seconds before an operation of a kind does anything."""
         if kind.removesuffix("_backward") in CONVOLUTIONS:

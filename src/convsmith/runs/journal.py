@@ -83,7 +83,10 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(path.read_bytes().splitlines(keepends=True), 1):
         if line.endswith(b"\n"):
             try:
-                events.append(json.loads(line))
-            except ValueError as error:
-                raise DamagedError(f"{path}:{number} is not as convsmith wrote it") from error
+                event = json.loads(line)
+            except ValueError:
+                event = None
+            if not isinstance(event, dict) or "event" not in event:
+                raise DamagedError(f"{path}:{number} is not as convsmith wrote it")
+            events.append(event)
     return events

@@ -98,8 +98,8 @@ def out_of_memory(error: Exception) -> bool:
     """Return whether an error says that memory ran out, on a GPU or in the process."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    # PyTorch's allocator on a CPU and mmap, oneDNN and C++ raise plain RuntimeErrors
-    told = ("allocate memory", "could not create a primitive", "bad_alloc")
+    # PyTorch's allocator on a CPU and mmap, oneDNN, C++ and threads raise plain RuntimeErrors
+    told = ("allocate memory", "could not create a primitive", "bad_alloc", "start new thread")
     return isinstance(error, RuntimeError) and any(words in str(error) for words in told)
 
 
