@@ -143,9 +143,10 @@ def bench(
         UserError: there is no such engine, a bundle cannot be opened, or nothing could be run.
         WriteError: the files cannot be written.
     """
-    given = [targets] if isinstance(targets, str | os.PathLike) else list(targets)
+    named = [targets] if isinstance(targets, str | os.PathLike) else targets
+    given = list(dict.fromkeys(map(str, named)))
     counts = tuple(dict.fromkeys(threads)) or (usable_cores(),)
-    sizes = tuple(sorted(set(batches)))
+    sizes = tuple(sorted(set(batches))) or BATCHES
     require_sensible(given, engines, (*counts, *sizes, rounds), seconds)
     usable, notes = installed(engines or tuple(ENGINES))
     with ExitStack() as stack:
@@ -154,6 +155,7 @@ def bench(
             subject_of(target, runs, place / str(number), usable, say)
             for number, target in enumerate(given)
         ]
+        subjects = told_apart(subjects, given)
         planned = [
             each
             for subject in subjects
@@ -197,7 +199,7 @@ def require_sensible(
     if min(counts) < 1:
         raise UserError(f"batches, threads and rounds must be at least 1, got {min(counts)}")
     if not 0 < seconds < 1e6:
-        raise UserError(f"seconds must be more than 0, got {seconds}")
+        raise UserError(f"seconds must be more than 0 and below a million, got {seconds}")
 
 
 def installed(engines: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -249,6 +251,15 @@ def subject_of(
     run = None if card.name is None else folder.path
     name, image = folder.path.name, (card.channels, *card.image_size)
     return Subject(name, image, run, files, drops_of(folder))
+
+
+def told_apart(subjects: Sequence[Subject], given: Sequence[str]) -> list[Subject]:
+    """Return the networks with names of their own: those that share one are called as given."""
+    names = [each.name for each in subjects]
+    return [
+        each if names.count(each.name) == 1 else replace(each, name=target)
+        for each, target in zip(subjects, given, strict=True)
+    ]
 
 
 def is_bundle(target: PathLike, runs: PathLike | None) -> bool:
