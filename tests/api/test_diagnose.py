@@ -10,6 +10,7 @@ from benchmarks.diagnose import PLANTS, Breaks, diagnosed, healthy_case, insert
 from torch import nn
 
 import convsmith
+from convsmith.api import watching
 from convsmith.cli.main import main
 from convsmith.errors import UserError
 
@@ -82,6 +83,17 @@ def test_a_run_is_diagnosed_from_its_files_and_its_page_says_so(run, capsys):
     assert [each["rule"] for each in stored["findings"]] == ["underfit"]
     assert "the network has not learnt" in (run.path / "report.html").read_text()
     assert {path: path.read_bytes() for path in before} == before
+
+
+def test_the_network_that_is_looked_at_is_the_one_that_was_trained(tmp_path, monkeypatch):
+    run = convsmith.train("digits", epochs=2, runs=tmp_path, progress="none")
+    seen = []
+    surveyed = watching.survey
+    monkeypatch.setattr(watching, "survey", lambda *args: seen.append(surveyed(*args)) or seen[-1])
+    convsmith.diagnose(run.path, progress="none")
+    for split, found in zip(("train", "validation"), seen, strict=True):
+        top1 = convsmith.evaluate(run.path, split=split).score.top1
+        assert found.ranks[0] / found.images == pytest.approx(top1, abs=1e-6)
 
 
 def test_an_unfinished_run_is_diagnosed_at_its_newest_checkpoint(tmp_path):

@@ -1,5 +1,6 @@
 """Rules on evidence made by hand: what is over a threshold is found, what is under it is not."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -187,6 +188,19 @@ def test_advice_on_the_rate_is_of_the_right_size():
     two = replace(SETTINGS, rates=(("learning_rate", 0.1), ("others_learning_rate", 0.01)))
     high = find(replace(HEALTHY, settings=two, **SICK["rate-high"]))[0]
     assert high.sets == ("optimizer.learning_rate=0.01", "optimizer.others_learning_rate=0.001")
+
+
+def test_weights_that_a_step_made_zero_have_advice_too():
+    gone = with_readings(ratio=math.inf) | {"losses": flat(2.3)}
+    (high,) = find(replace(HEALTHY, **gone))
+    assert high.rule == "rate-high"
+    assert high.sets == ("optimizer.learning_rate=1e-12",)
+
+
+def test_a_loss_that_leaps_up_from_nothing_is_a_spike():
+    values = [2.0] * 10 + [0.0] * 40 + [5.0] + [0.0] * 10
+    (spike,) = find(replace(HEALTHY, losses=tuple(enumerate(values, 1))))
+    assert (spike.rule, spike.step) == ("spike", 51)
 
 
 def test_a_class_that_was_never_seen_is_no_label_noise():

@@ -114,10 +114,12 @@ def watch_run(
         complete=run.finished,
         losses=tuple((e["step"], e["loss"]) for e in events if e["event"] == "step"),
         epochs=tuple(to_epoch(e) for e in events if e["event"] == "epoch"),
-        readings=logged(events) or tuple(gradients(job, build_state(recipe, job))),
         nonfinite=last_nonfinite(events),
     )
-    return look(known, recipe, parts, job, images)
+    known = look(known, recipe, parts, job, images)
+    # last, since passes in training mode change BatchNorm's statistics
+    readings = logged(events) or tuple(gradients(job, build_state(recipe, job)))
+    return replace(known, readings=readings)
 
 
 def weights_of(run: Run) -> dict[str, torch.Tensor]:
