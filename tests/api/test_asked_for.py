@@ -82,7 +82,11 @@ def test_folds_hold_out_every_image_once_and_spread_each_class():
 
 @pytest.mark.parametrize(
     ("asked", "said"),
-    [({"folds": 2}, "belong to label errors"), ({"folds": 1, "label_errors": True}, "two or more")],
+    [
+        ({"folds": 2}, "belong to label errors"),
+        ({"folds": 1, "label_errors": True}, "two or more"),
+        ({"folds": 100_000, "label_errors": True}, "more than the .* training images"),
+    ],
 )
 def test_folds_that_cannot_be_are_mistakes(run, noisy, asked, said):
     with pytest.raises(UserError, match=said):

@@ -1,5 +1,6 @@
 """Make a run's network smaller and faster in several ways, and measure each of them."""
 
+import math
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -143,7 +144,14 @@ def compress(
         ModelError: the network's graph cannot be followed.
         UserError: there is no such kind or layer, or a library is missing.
     """
-    require_sensible(kinds, bound, share, epochs)
+    require_sensible(kinds, bound, share)
+    require_positive(
+        calibration=calibration,
+        images=images,
+        batches=min(batches, default=None),
+        epochs=epochs,
+        learning_rate=learning_rate,
+    )
     opened = open_run(run, runs)
     require_own_model(opened, model)
     loaded, recipe = load(opened.path, module=model), opened.recipe
@@ -191,7 +199,7 @@ def input_of(card: ModelCard) -> Input:
     return Input(card.channels, card.image_size, card.mean, card.std, card.scale)
 
 
-def require_sensible(kinds: Sequence[str], bound: float, share: float, epochs: float) -> None:
+def require_sensible(kinds: Sequence[str], bound: float, share: float) -> None:
     """Raise UserError for what cannot be meant, or for libraries that are not there."""
     require_installed("onnx", "onnxruntime", "onnxscript")
     for kind in kinds:
@@ -201,8 +209,13 @@ def require_sensible(kinds: Sequence[str], bound: float, share: float, epochs: f
     for name, value in (("bound", bound), ("share", share)):
         if not 0 <= value < 1:
             raise UserError(f"{name} must be at least 0 and below 1, got {value}")
-    if epochs <= 0:
-        raise UserError(f"epochs must be more than 0, got {epochs}")
+
+
+def require_positive(**given: float | None) -> None:
+    """Raise UserError for a number that is not above 0 and finite; None is not given."""
+    for name, value in given.items():
+        if value is not None and not 0 < value < math.inf:
+            raise UserError(f"{name} must be more than 0, got {value:g}")
 
 
 @dataclass(frozen=True)

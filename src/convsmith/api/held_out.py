@@ -27,11 +27,14 @@ def held_out_probabilities(network: Measuring, folds: int, say: Say) -> Tensor:
         say: told how far it is.
 
     Raises:
-        UserError: the run's network is the user's own, which no recipe makes again.
+        UserError: the run's network is the user's own, which no recipe makes again, or there are
+            fewer images than folds.
     """
     if network.card.name is None:
         raise UserError("--folds trains the recipe anew, and your own network is in no recipe")
     images, source = network.parts.train, network.source
+    if folds > len(images):
+        raise UserError(f"--folds: {folds:,} are more than the {len(images):,} training images")
     fold = fold_of(images.labels, folds, network.recipe.seed)
     found = torch.empty(len(images), len(network.parts.classes))
     with tempfile.TemporaryDirectory() as place:
@@ -47,7 +50,8 @@ def held_out_probabilities(network: Measuring, folds: int, say: Say) -> Tensor:
 def judged(network: Measuring, data: Source, place: str) -> Tensor:
     """Train the recipe on ``data`` and return the probabilities of its test part."""
     try:
-        run = train(network.folder.recipe, data=data, runs=place, progress="none")
+        recipe = network.recipe.model_dump(mode="json")  # for a device that is here
+        run = train(recipe, data=data, runs=place, progress="none")
     except Interrupted as stop:  # in a folder that goes away, so there is nothing to go on with
         raise KeyboardInterrupt from stop
     model = load(run.path)
