@@ -145,13 +145,7 @@ def compress(
         UserError: there is no such kind or layer, or a library is missing.
     """
     require_sensible(kinds, bound, share)
-    require_positive(
-        calibration=calibration,
-        images=images,
-        batches=min(batches, default=None),
-        epochs=epochs,
-        learning_rate=learning_rate,
-    )
+    require_positive(calibration, images, min(batches, default=None), epochs, learning_rate)
     opened = open_run(run, runs)
     require_own_model(opened, model)
     loaded, recipe = load(opened.path, module=model), opened.recipe
@@ -189,8 +183,7 @@ def compress(
             cuts=() if workshop.pruned is None else workshop.pruned.cuts,
             notes=notes(workshop, kinds),
         )
-    write(opened.folder, found, made)
-    write_page(opened.folder, say)
+    write(opened.folder, found, made, say)
     return found
 
 
@@ -211,9 +204,10 @@ def require_sensible(kinds: Sequence[str], bound: float, share: float) -> None:
             raise UserError(f"{name} must be at least 0 and below 1, got {value}")
 
 
-def require_positive(**given: float | None) -> None:
+def require_positive(*given: float | None) -> None:
     """Raise UserError for a number that is not above 0 and finite; None is not given."""
-    for name, value in given.items():
+    names = ("calibration", "images", "batches", "epochs", "learning_rate")
+    for name, value in zip(names, given, strict=True):
         if value is not None and not 0 < value < math.inf:
             raise UserError(f"{name} must be more than 0, got {value:g}")
 
@@ -358,8 +352,8 @@ def notes(workshop: Workshop, kinds: Sequence[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def write(run: RunFolder, found: Compressed, made: Sequence[Made]) -> None:
-    """Replace what the run's folder holds of an earlier compression."""
+def write(run: RunFolder, found: Compressed, made: Sequence[Made], say: Say) -> None:
+    """Replace what the run's folder and its page hold of an earlier compression."""
     folder = run.compressed
     for each in made:
         if each.content is not None:
@@ -369,3 +363,4 @@ def write(run: RunFolder, found: Compressed, made: Sequence[Made]) -> None:
         if path.name not in kept:
             path.unlink()
     write_atomically(run.compression, to_json(asdict(found)))
+    write_page(run, say)
