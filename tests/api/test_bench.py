@@ -54,6 +54,17 @@ def test_what_is_recommended_is_the_fastest(found):
     )
 
 
+def test_networks_of_one_name_are_told_apart(run, tmp_path):
+    places = [str(run.path / "exports" / "model.convsmith"), str(tmp_path / "model.convsmith")]
+    small = convsmith.train("digits", model="mlp", epochs=1, runs=tmp_path, progress="none")
+    made = convsmith.export(small.path, out=tmp_path)
+    assert str(made.files[0]) == places[1]
+    engines = {**QUICK, "engines": ["onnxruntime"]}
+    found = convsmith.bench([*places, places[0]], batches=[1], threads=[1], out=tmp_path, **engines)
+    assert len({each.network for each in found.configurations}) == len(found.configurations) == 2
+    assert found.configurations[0].timed != found.configurations[1].timed
+
+
 def test_a_variant_that_loses_too_much_is_timed_and_not_recommended(run, found):
     path = run.path / "compress.json"
     whole = path.read_text()

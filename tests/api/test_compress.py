@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from functools import partial
 
 import numpy
@@ -13,7 +14,8 @@ import convsmith
 from convsmith.api import compress as api
 from convsmith.api.compress import Variant, choose, dominates, marks
 from convsmith.api.samples import choose_samples
-from convsmith.api.variants import KINDS
+from convsmith.api.variants import KINDS, Workshop
+from convsmith.compression.layers import layers_of
 from convsmith.compression.measure import Accuracy, time_all
 from convsmith.compression.runtime import executed, integer_layers, session
 from convsmith.data import load_source
@@ -186,6 +188,11 @@ def test_what_dominates_is_nowhere_worse_and_somewhere_better():
         ({"bound": -0.1}, "bound must be"),
         ({"share": 1.0}, "share must be"),
         ({"epochs": 0}, "epochs must be"),
+        ({"epochs": math.nan}, "epochs must be"),
+        ({"learning_rate": 0.0}, "learning_rate must be"),
+        ({"images": 0}, "images must be"),
+        ({"batches": [8, 0]}, "batches must be"),
+        ({"calibration": 0}, "calibration must be"),
         ({"calibration": 100_000}, "too few to calibrate on 100,000"),
     ],
 )
@@ -193,6 +200,16 @@ def test_mistakes_are_one_line(run, words, said):
     with pytest.raises(UserError, match=said) as raised:
         convsmith.compress(run.path, **words)
     assert "\n" not in str(raised.value)
+
+
+def test_layers_that_stay_real_do_so_in_a_pruned_network_too(run):
+    model = convsmith.load(run.path)
+    pixels = numpy.random.default_rng(0).integers(0, 17, (32, 1, 8, 8), dtype=numpy.uint8)
+    train = lambda network, kind: None  # noqa: E731
+    workshop = Workshop(model.module, api.input_of(model.card), [pixels], 1, 127, train, 0.3)
+    first = layers_of(workshop.proto.graph)[0].name
+    counts = [workshop.make("prune", kept)[1].integer_layers for kept in ((), [first])]
+    assert counts[1] == counts[0] - 1
 
 
 def test_points_are_refused(tmp_path):

@@ -11,6 +11,7 @@ from benchmarks.diagnose import PLANTS, Breaks, diagnosed, healthy_case, insert
 from torch import nn
 
 import convsmith
+from convsmith.api import watching
 from convsmith.cli.main import main
 from convsmith.errors import DamagedError, UserError
 
@@ -92,6 +93,17 @@ def test_events_without_their_fields_are_damage(run, tmp_path):
         file.write('{"event": "epoch"}\n')
     with pytest.raises(DamagedError, match=r"metrics\.jsonl is not as convsmith wrote it"):
         convsmith.diagnose(copied)
+
+
+def test_the_network_that_is_looked_at_is_the_one_that_was_trained(tmp_path, monkeypatch):
+    run = convsmith.train("digits", epochs=2, runs=tmp_path, progress="none")
+    seen = []
+    surveyed = watching.survey
+    monkeypatch.setattr(watching, "survey", lambda *args: seen.append(surveyed(*args)) or seen[-1])
+    convsmith.diagnose(run.path, progress="none")
+    for split, found in zip(("train", "validation"), seen, strict=True):
+        top1 = convsmith.evaluate(run.path, split=split).score.top1
+        assert found.ranks[0] / found.images == pytest.approx(top1, abs=1e-6)
 
 
 def test_an_unfinished_run_is_diagnosed_at_its_newest_checkpoint(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 
 import convsmith
 from convsmith.api.elsewhere import for_this_machine
+from convsmith.api.finetune import shortened
 from convsmith.cli.main import main
 from convsmith.errors import ResumeError
 
@@ -44,6 +45,18 @@ def test_it_is_diagnosed_predicted_with_explained_and_exported(run, tmp_path):
     convsmith.explain(run.path, mistakes=True, count=1)
     assert convsmith.predict(run.path, ["docs/seven.png"]) is not None
     assert convsmith.export(run.path).verified.images == run.results.test.images
+
+
+def test_its_labels_are_judged_by_networks_that_are_trained_here(run):
+    found = convsmith.evaluate(run.path, label_errors=True, folds=2)
+    assert found.label_errors.parts[0].folds == 2
+
+
+def test_it_is_trained_on_in_fp32_by_what_compresses_it(run):
+    shorter = shortened(run.recipe, {"name": "adamw", "learning_rate": 1e-4}, 1, 5)
+    assert (shorter.train.device, shorter.train.precision) == ("cpu", "fp32")
+    here = convsmith.load_recipe("digits", sets=["train.device=cpu", "train.precision=bf16"]).recipe
+    assert shortened(here, {"name": "adamw"}, 1, 5).train.precision == "bf16"
 
 
 def test_it_goes_on_only_if_it_need_not_be_bit_for_bit(run, tmp_path):

@@ -138,3 +138,15 @@ def test_its_precision_is_measured_anew_since_another_network_may_have_its_name(
         run = trained(Tied, tmp_path, sets=sets, name=name)
         assert run.recipe.train.precision in ("fp32", "bf16")
     assert len(measured) == 2
+
+
+def test_looking_at_a_run_leaves_the_network_that_is_given_as_it_is(tmp_path):
+    run = convsmith.train("digits", model=Tied(), epochs=1, runs=tmp_path, progress="none")
+    given = Tied()
+    with torch.no_grad():
+        given.head.bias.fill_(7)
+    before = {name: value.clone() for name, value in given.state_dict().items()}
+    convsmith.evaluate(run.path, model=given)
+    convsmith.export(run.path, model=given)
+    convsmith.compress(run.path, ["fuse"], model=given, images=20, batches=[1])
+    assert all(torch.equal(value, before[name]) for name, value in given.state_dict().items())

@@ -43,6 +43,24 @@ def test_what_does_not_fit_is_told_with_what_would():
     assert chosen.memory <= 2**30 < plan.memory.training
 
 
+def test_a_precision_that_is_asked_for_is_held_against_the_fastest_one():
+    plan = convsmith.plan("cifar100-resnet", device="t4", precision="fp32")
+    assert plan.precision == "fp32"
+    assert {each.precision for each in plan.choices} == {"fp32", "fp16"}
+    told = next(each for each in plan.checks if each.topic == "precision")
+    assert (told.verdict, told.reason) == ("warn", "fp32; fp16 is faster here")
+    alone = convsmith.plan("cifar100-resnet", device="gtx-1060", precision="fp32")
+    assert alone.checks[-1].reason == "fp32, the fastest here"
+
+
+def test_a_batch_that_micro_batches_do_not_divide_has_a_plan():
+    options = {"sets": ["train.accumulate=4"], "device": "t4", "batch_size": 2000}
+    plan = convsmith.plan("digits", **options)
+    assert plan.batch_size % 4
+    assert {each.accumulate for each in plan.choices} == {4}
+    assert plan.choices[0].micro_batch == -(-plan.batch_size // 4)
+
+
 @pytest.mark.parametrize(
     ("options", "kind", "said"),
     [

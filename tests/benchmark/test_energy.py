@@ -7,13 +7,16 @@ from convsmith.benchmark.energy import Meter
 
 @pytest.fixture
 def zone(tmp_path):
-    """One processor package, a part of it, and a package that must not be read."""
+    """A processor package, a part of it, a package that must not be read, the whole computer."""
     package = tmp_path / "intel-rapl:0"
-    for name in ("intel-rapl:0", "intel-rapl:0:0"):
+    names = {"intel-rapl:0": "package-0", "intel-rapl:0:0": "core", "intel-rapl:2": "psys"}
+    for name, kind in names.items():
         (tmp_path / name).mkdir()
+        (tmp_path / name / "name").write_text(f"{kind}\n")
         (tmp_path / name / "max_energy_range_uj").write_text("10000000\n")
         (tmp_path / name / "energy_uj").write_text("1000000\n")
     (tmp_path / "intel-rapl:1").mkdir()
+    (tmp_path / "intel-rapl:1" / "name").write_text("package-1\n")
     (tmp_path / "intel-rapl:1" / "max_energy_range_uj").write_text("10000000\n")
     return package
 
@@ -22,7 +25,8 @@ def test_what_was_used_since_the_last_look(zone):
     meter = Meter(zone.parent)
     assert meter.known
     assert meter.joules() == 0
-    (zone / "energy_uj").write_text("3500000\n")
+    for each in ("intel-rapl:0", "intel-rapl:0:0", "intel-rapl:2"):
+        (zone.parent / each / "energy_uj").write_text("3500000\n")
     assert meter.joules() == 2.5
     assert meter.joules() == 0
 

@@ -22,6 +22,8 @@ def make(spec):
     def run(images):
         if len(images) >= spec.get("dies", 1000):
             sys.exit(3)
+        if len(images) >= spec.get("raises", 1000):
+            raise MemoryError("no room")
         with open(spec["log"], "a") as log:
             log.write(f"{spec['name']} {len(images)}\\n")
         time.sleep(spec["seconds"] * len(images))
@@ -63,13 +65,14 @@ def test_all_take_their_turn_in_every_round_and_times_are_theirs(tmp_path):
         ({"break": True}, "ValueError: broken"),
         ({"dies": 8}, "ended with status 3"),
         ({"batches": [1, 8, 2**58]}, "MemoryError"),
+        ({"raises": 8}, "MemoryError: no room"),
     ],
 )
 def test_one_that_fails_is_left_out_and_says_why(tmp_path, more, words):
     workers = {"bad": sleeper(tmp_path, "bad", **more), "good": sleeper(tmp_path, "good")}
     take_turns(workers, (1, 8), rounds=2, seconds=0.002, say=lambda text: None)
     assert words in workers["bad"].failed
-    assert len(workers["bad"].result()) == ("dies" in more)
+    assert len(workers["bad"].result()) == (not {"dies", "raises"}.isdisjoint(more))
     assert workers["good"].failed is None
     assert len(workers["good"].result()) == 2
 
@@ -86,6 +89,17 @@ def test_no_process_is_left_behind(tmp_path):
     until = time.monotonic() + 5
     while any(each._process.poll() is None for each in workers.values()):
         assert time.monotonic() < until
+
+
+def test_one_that_is_interrupted_while_it_loads_is_not_left_behind(tmp_path, monkeypatch):
+    def interrupted(self, order):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Worker, "_ask", interrupted)
+    worker = sleeper(tmp_path, "one")
+    with pytest.raises(KeyboardInterrupt):
+        take_turns({"one": worker}, (1,), rounds=1, seconds=0.1, say=lambda text: None)
+    assert worker._process.poll() is not None
 
 
 def raise_in_round(text):

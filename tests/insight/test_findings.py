@@ -199,6 +199,12 @@ def test_weights_that_overflow_are_no_crash(ratio, said):
     assert (said in high[0]) if said else (high == [])
 
 
+def test_a_loss_that_leaps_up_from_nothing_is_a_spike():
+    values = [2.0] * 10 + [0.0] * 40 + [5.0] + [0.0] * 10
+    (spike,) = find(replace(HEALTHY, losses=tuple(enumerate(values, 1))))
+    assert (spike.rule, spike.step) == ("spike", 51)
+
+
 def test_a_class_that_was_never_seen_is_no_label_noise():
     sure = (400, 20, 5, 2, 1, 1, 0, 2, 20, 30)  # its labels are all at the end
     assert find(replace(HEALTHY, held_out=survey(sure=sure))) == ()

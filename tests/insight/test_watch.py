@@ -113,3 +113,14 @@ def test_histograms_are_numpys(batch):
     assert histogram(torch.full((7,), 2.0)).counts == (7,)
     assert sum(histogram(torch.tensor([1.0, torch.nan, 2.0])).counts) == 2
     assert not torch.tensor(spread(torch.tensor([1.0, torch.inf])).largest).isfinite()
+
+
+def test_a_weight_that_is_zero_and_stays_so_has_no_update():
+    layer = nn.Linear(2, 2)
+    nn.init.zeros_(layer.weight)
+    watch = Watch(layer)
+    layer(torch.zeros(1, 2)).sum().backward()
+    assert watch.read(1, 0.1, 1.0).layers[0].update_ratio == 0
+    nn.init.ones_(layer.weight)
+    assert watch.read(1, 0.1, 1.0).layers[0].update_ratio == 1
+    watch.close()

@@ -125,9 +125,10 @@ def bench(
         UserError: there is no such engine, a bundle cannot be opened, or nothing could be run.
         WriteError: the files cannot be written.
     """
-    given = [targets] if isinstance(targets, str | os.PathLike) else list(targets)
+    named = [targets] if isinstance(targets, str | os.PathLike) else targets
+    given = list(dict.fromkeys(map(str, named)))
     counts = tuple(dict.fromkeys(threads)) or (usable_cores(),)
-    sizes = tuple(sorted(set(batches)))
+    sizes = tuple(sorted(set(batches))) or BATCHES
     numbers = {"batches": sizes, "threads": counts, "rounds": (rounds,)}
     require_sensible(given, engines, numbers, seconds)
     usable, notes = installed(engines or tuple(ENGINES))
@@ -192,7 +193,7 @@ def require_sensible(
         if max(values) > MOST[name]:
             raise UserError(f"{name} must be at most {MOST[name]:,}, got {max(values):,}")
     if not 0 < seconds < 1e6:
-        raise UserError(f"seconds must be more than 0, got {seconds}")
+        raise UserError(f"seconds must be more than 0 and below a million, got {seconds}")
 
 
 def installed(engines: Sequence[str]) -> tuple[list[str], list[str]]:

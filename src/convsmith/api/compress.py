@@ -1,5 +1,6 @@
 """Make a run's network smaller and faster in several ways, and measure each of them."""
 
+import copy
 import math
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -43,7 +44,6 @@ DEFAULT = ("fuse", "bf16", "weights", "static", "full")
 BATCHES = (1, 32, 64, 128, 256)
 JUDGED_AT = 32  # images in a batch, whose throughput decides what is slower
 FULL, NARROW = 127, 63  # the largest weight; the second where sums of two products have 16 bits
-MOST_EPOCHS = 10_000  # more is a slip of the finger
 QAT_RATE, PRUNE_SHARE = 1e-4, 0.1  # learning rates; the second is a share of the recipe's own
 
 
@@ -145,10 +145,11 @@ def compress(
         ModelError: the network's graph cannot be followed.
         UserError: there is no such kind or layer, or a library is missing.
     """
-    require_sensible(kinds, bound, share, epochs, learning_rate)
+    require_sensible(kinds, bound, share)
+    require_positive(calibration, images, min(batches, default=None), epochs, learning_rate)
     opened = open_run(run, runs)
     require_own_model(opened, model)
-    loaded, recipe = load(opened.path, module=model), opened.recipe
+    loaded, recipe = load(opened.path, module=copy.deepcopy(model)), opened.recipe
     parts = read_parts(opened, recipe, "test", data, data_root)
     samples = choose_samples(parts, recipe.seed, calibration, images)
     with threads(usable_cores()):
@@ -183,8 +184,7 @@ def compress(
             cuts=() if workshop.pruned is None else workshop.pruned.cuts,
             notes=notes(workshop, kinds),
         )
-    write(opened.folder, found, made)
-    write_page(opened.folder, say)
+    write(opened.folder, found, made, say)
     return found
 
 
@@ -193,9 +193,7 @@ def input_of(card: ModelCard) -> Input:
     return Input(card.channels, card.image_size, card.mean, card.std, card.scale)
 
 
-def require_sensible(
-    kinds: Sequence[str], bound: float, share: float, epochs: float, rate: float | None
-) -> None:
+def require_sensible(kinds: Sequence[str], bound: float, share: float) -> None:
     """Raise UserError for what cannot be meant, or for libraries that are not there."""
     require_installed("onnx", "onnxruntime", "onnxscript")
     for kind in kinds:
@@ -205,10 +203,14 @@ def require_sensible(
     for name, value in (("bound", bound), ("share", share)):
         if not 0 <= value < 1:
             raise UserError(f"{name} must be at least 0 and below 1, got {value}")
-    if not 0 < epochs <= MOST_EPOCHS:
-        raise UserError(f"epochs must be more than 0 and at most {MOST_EPOCHS:,}, got {epochs}")
-    if rate is not None and not 0 < rate < math.inf:
-        raise UserError(f"the learning rate must be more than 0, got {rate}")
+
+
+def require_positive(*given: float | None) -> None:
+    """Raise UserError for a number that is not above 0 and finite; None is not given."""
+    names = ("calibration", "images", "batches", "epochs", "learning_rate")
+    for name, value in zip(names, given, strict=True):
+        if value is not None and not 0 < value < math.inf:
+            raise UserError(f"{name} must be more than 0, got {value:g}")
 
 
 @dataclass(frozen=True)
@@ -351,8 +353,8 @@ def notes(workshop: Workshop, kinds: Sequence[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def write(run: RunFolder, found: Compressed, made: Sequence[Made]) -> None:
-    """Replace what the run's folder holds of an earlier compression."""
+def write(run: RunFolder, found: Compressed, made: Sequence[Made], say: Say) -> None:
+    """Replace what the run's folder and its page hold of an earlier compression."""
     folder = run.compressed
     for each in made:
         if each.content is not None:
@@ -362,3 +364,4 @@ def write(run: RunFolder, found: Compressed, made: Sequence[Made]) -> None:
         if path.name not in kept:
             path.unlink()
     write_atomically(run.compression, to_json(asdict(found)))
+    write_page(run, say)

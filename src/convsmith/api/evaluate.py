@@ -1,5 +1,6 @@
 """Measure a finished run's weights again, on any part of its data."""
 
+import copy
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -147,6 +148,8 @@ def prepare(
     if model is None:
         size = parts.train.image_size
         model = build_model(recipe, len(parts.classes), parts.train.channels, size)
+    else:  # the person's own stays as it is
+        model = copy.deepcopy(model)
     layout = LAYOUTS[recipe.train.memory_format]
     model.to(device=device, memory_format=layout)  # type: ignore[call-overload]
     load_weights(model.state_dict(), weights)

@@ -1,5 +1,6 @@
 """Write a run's network for others, and prove that what was written does what the network does."""
 
+import copy
 import os
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -93,7 +94,7 @@ def export(
     require_installed(*NEEDS.get(to, ()))
     opened = open_run(run, runs)
     require_own_model(opened, model)
-    loaded = load(run, runs=runs, module=model)
+    loaded = load(run, runs=runs, module=copy.deepcopy(model))
     given = input_of(opened, loaded)
     about = describe(opened, loaded, licence)
     folder = opened.path / "exports" if out is None else Path(out)

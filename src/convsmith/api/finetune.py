@@ -70,6 +70,8 @@ def shortened(recipe: Recipe, optimizer: Mapping[str, Any], epochs: int, steps: 
         "keep": "last",
         "gradient_checkpointing": "none",
     }
+    if recipe.train.device != "cpu":  # what was chosen for a GPU may be slow here
+        values["train"]["precision"] = "fp32"
     values["budget"] = {}
     values["transfer"] = {}
     return load_recipe(values).recipe

@@ -90,22 +90,25 @@ class Plan:
     notes: tuple[str, ...]
 
 
-def foresee(asked: Asked, machine: Machine, room: int | None, *, held: bool) -> Plan:
+def foresee(
+    asked: Asked, machine: Machine, room: int | None, *, precision: str, held: bool
+) -> Plan:
     """Return the plan of a recipe's network on a machine.
 
     Args:
         asked: the recipe, its network and what is known of its data.
-        machine: where it is trained; its ``precision`` is the step's.
+        machine: where it is trained.
         room: the bytes that training may take.
+        precision: of the step.
         held: under a limit, where freed memory is given back at once.
     """
     train = asked.recipe.train
     steps = steps_of(asked, held=held)
     again = train.gradient_checkpointing == "all"
-    made = steps.trace(machine.precision, train.accumulate, recompute=again)
+    made = steps.trace(precision, train.accumulate, recompute=again)
     used = steps.memory(made, machine)
     seconds = seconds_of(made, machine, train.accumulate)
-    found = choices(steps, machine, train.accumulate, room)
+    found = choices(steps, machine, precision, train.accumulate, room)
     fastest = next(each.precision for each in found if machine.trains_in(each.precision))
     per_epoch = max(1, asked.images // asked.batch)
     total = min(train.max_steps or per_epoch * train.epochs, per_epoch * train.epochs)
@@ -114,7 +117,7 @@ def foresee(asked: Asked, machine: Machine, room: int | None, *, held: bool) -> 
         network=asked.network,
         device=machine.name,
         basis=machine.basis,
-        precision=machine.precision,
+        precision=precision,
         batch_size=asked.batch,
         accumulate=train.accumulate,
         image=steps.image,
@@ -134,11 +137,11 @@ def foresee(asked: Asked, machine: Machine, room: int | None, *, held: bool) -> 
         inference_images_per_second=made.micro_batch / seconds.inference,
         arithmetic_share=seconds.arithmetic,
         choices=tuple(found),
-        answer=answer(asked, used, room, machine.precision, seconds, found),
+        answer=answer(asked, used, room, precision, seconds, found),
         checks=check(
             design(
                 asked,
-                (machine.precision, fastest),
+                (precision, fastest),
                 used,
                 room,
                 seconds.step * total,
@@ -146,16 +149,16 @@ def foresee(asked: Asked, machine: Machine, room: int | None, *, held: bool) -> 
             ),
             made,
         ),
-        notes=(*asked.known.notes, *notes_on(machine)),
+        notes=(*asked.known.notes, *notes_on(machine, precision)),
     )
 
 
-def notes_on(machine: Machine) -> tuple[str, ...]:
+def notes_on(machine: Machine, precision: str) -> tuple[str, ...]:
     """Return a warning if the step's precision is one that the machine does not compute in."""
-    if machine.trains_in(machine.precision):
+    if machine.trains_in(precision):
         return ()
     return (
-        f"{machine.name} does not compute in {machine.precision}: the times are those of fp32, and "
+        f"{machine.name} does not compute in {precision}: the times are those of fp32, and "
         "it will be slower",
     )
 

@@ -52,7 +52,8 @@ def held_out_probabilities(network: Measuring, folds: int, say: Say) -> Tensor:
 def judged(network: Measuring, data: Source, place: str) -> Tensor:
     """Train the recipe on ``data`` and return the probabilities of its test part."""
     try:
-        run = train(network.folder.recipe, data=data, runs=place, progress="none")
+        recipe = network.recipe.model_dump(mode="json")  # for a device that is here
+        run = train(recipe, data=data, runs=place, progress="none")
     except Interrupted as stop:  # in a folder that goes away, so there is nothing to go on with
         raise KeyboardInterrupt from stop
     model = load(run.path)

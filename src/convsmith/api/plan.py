@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -74,14 +74,14 @@ def plan(
             keywords[keyword] = named
     loaded, name, run = recipe_of(recipe, runs, flags or {}, sets, keywords)
     machine, on_gpu = machine_of(device, say)
-    if loaded.train.precision != "auto":
-        machine = replace(machine, precision=loaded.train.precision)
+    said = loaded.train.precision
     limit = limit_of(loaded.budget.memory if memory is None else memory)
     asked = asked_of(loaded, name, own)
     found = foresee(
         asked,
         machine,
         room_of(limit, machine, on_gpu=on_gpu),
+        precision=machine.precision if said == "auto" else said,
         held=limit is not None and not on_gpu,
     )
     if run is not None and device == "auto":

@@ -183,7 +183,11 @@ class Workshop:
         integers = calibrated(proto, self.calibration, self.threads)
         return [
             self.onnx("prune", proto, about),
-            self.onnx("prune-static", self.to_static(integers), f"{about[:-6]} and static"),
+            self.onnx(
+                "prune-static",
+                self.to_static(integers, keep_float),
+                f"{about[:-6]} and static{left(keep_float)}",
+            ),
         ]
 
     def onnx(self, name: str, proto: Any, about: str) -> Made:

@@ -110,9 +110,10 @@ def watch_run(
     job = replace(build_job(recipe, parts, source, device, model), ema=None)
     known = about(recipe, parts, own_model=run.environment.get("own_model", False))
     known = replace(with_course(known, run), complete=run.finished)
-    if not known.readings:
+    known = look(known, recipe, parts, job, images)
+    if not known.readings:  # last, since passes in training mode change BatchNorm's statistics
         known = replace(known, readings=tuple(gradients(job, build_state(recipe, job))))
-    return look(known, recipe, parts, job, images)
+    return known
 
 
 def with_course(known: Evidence, run: Run) -> Evidence:

@@ -20,6 +20,8 @@ class Meter:
             if zone.name.count(":") != 1:
                 continue  # a part of a package, which counts it too
             try:
+                if not (zone / "name").read_text().startswith("package"):
+                    continue  # psys: the whole computer, with its packages
                 self._ranges[zone] = int((zone / "max_energy_range_uj").read_text())
                 self._last[zone] = int((zone / "energy_uj").read_text())
             except (OSError, ValueError):  # since 2020 only root may read it

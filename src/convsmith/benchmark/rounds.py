@@ -41,7 +41,7 @@ class Worker:
     _process: subprocess.Popen[str] = field(init=False, repr=False)
 
     def start(self) -> None:
-        """Start the process and wait until its network is loaded."""
+        """Start the process and wait until its network is loaded; it ends if that is broken off."""
         self._process = subprocess.Popen(
             self.command,
             stdin=subprocess.PIPE,
@@ -49,7 +49,11 @@ class Worker:
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        self.energy = bool(self._ask(self.spec).get("energy"))
+        try:
+            self.energy = bool(self._ask(self.spec).get("energy"))
+        except BaseException:
+            self.close()
+            raise
 
     def time(self, batch: int, seconds: float) -> None:
         """Have it run one batch size for some seconds."""
@@ -74,7 +78,7 @@ class Worker:
             self._process.stdin.write(json.dumps(order) + "\n")  # type: ignore[union-attr]
             self._process.stdin.flush()  # type: ignore[union-attr]
             line = self._process.stdout.readline()  # type: ignore[union-attr]
-        except BrokenPipeError:
+        except OSError:  # the pipe is broken; Windows calls it an invalid argument
             line = ""
         if not line:
             self.failed = ended(self._process.wait())

@@ -31,23 +31,27 @@ def obey(make: Callable[[Mapping[str, Any]], Runner]) -> None:
     """Serve orders from standard input until it ends; ``make`` is told what to run."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    spec = json.loads(sys.stdin.readline())
+    try:
+        serve(make, json.loads(sys.stdin.readline()), answers)
+    except ConvsmithError as error:
+        answer(answers, {"failed": str(error)})
+    except Exception as error:  # noqa: BLE001  # whatever an engine raises, the others go on
+        line = (str(error).splitlines() or [""])[0]
+        answer(answers, {"failed": f"{type(error).__name__}: {line[:200]}"})
+
+
+def serve(
+    make: Callable[[Mapping[str, Any]], Runner], spec: Mapping[str, Any], answers: IO[str]
+) -> None:
+    """Load what is to be run, and time it as often as is asked."""
     for name in spec["libraries"]:  # what they take is not the network's
         with suppress(ImportError):  # it is said by whoever needs it
             import_module(name)
     shape = (max(spec["batches"]), *spec["image"])
-    try:
-        images = numpy.random.default_rng(0).integers(0, 256, shape, dtype=numpy.uint8)
-        before = held("VmRSS")
-        run = make(spec)
-        run(images[:1])
-    except ConvsmithError as error:
-        answer(answers, {"failed": str(error)})
-        return
-    except Exception as error:  # noqa: BLE001  # whatever an engine raises, the others go on
-        line = (str(error).splitlines() or [""])[0]
-        answer(answers, {"failed": f"{type(error).__name__}: {line[:200]}"})
-        return
+    images = numpy.random.default_rng(0).integers(0, 256, shape, dtype=numpy.uint8)
+    before = held("VmRSS")
+    run = make(spec)
+    run(images[:1])
     meter = Meter()
     answer(answers, {"energy": meter.known})
     known: set[int] = set()

@@ -10,6 +10,7 @@ __all__ = ["overfitting", "spikes", "underfitting"]
 
 WINDOW = 20  # steps before a step that it is held against
 SPIKE = 3.0  # times the middle of the window
+TINY = 1e-12  # a loss that is no more can be 0 in single precision
 SPIKE_SHARE = 0.5  # of the first loss: a smaller rise is a hard batch
 RISE = 1.25  # times the best validation loss
 GAP, WIDE_GAP = 0.05, 0.1  # in top-1, between training and validation: beside a rise, and alone
@@ -28,7 +29,7 @@ def spikes(evidence: Evidence) -> Iterator[Finding]:
     found = []
     for at in range(WINDOW, len(losses)):
         step, loss = losses[at]
-        usual = median(each for _, each in losses[at - WINDOW : at])
+        usual = max(median(each for _, each in losses[at - WINDOW : at]), TINY)
         if math.isfinite(loss) and loss > SPIKE * usual and loss > usual + SPIKE_SHARE * first:
             found.append((step, loss, usual))
     if not found:

@@ -125,7 +125,7 @@ def rate_too_high(evidence: Evidence) -> Iterator[Finding]:
         f"to {last:.3g}, and on the way rose by {rise:.3g}",
         cause="a learning rate that is too high for this network and batch",
         change="a lower rate (`convsmith lr` finds one)",
-        sets=rate_sets(evidence.settings, min(0.1, power(RATIO_HIGH / 4 / large))),
+        sets=rate_sets(evidence.settings, min(0.1, power(RATIO_HIGH / 4 / min(large, 1e9)))),
         step=max(ratios, key=lambda each: each[1])[0],
         plot=Plot(
             "Update to weight ratio", "step", tuple(ratios), log=True, level=Level(USUAL, "usual")

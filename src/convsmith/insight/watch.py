@@ -138,7 +138,7 @@ class Watch:
         ratio = None
         if updated:
             change = float(torch.linalg.vector_norm(weight - self._before[name]))
-            ratio = change / norm if norm > 0 else math.inf
+            ratio = change / norm if norm > 0 else math.inf if change else 0.0
         return Layer(
             name=name,
             weight=spread(weight),

@@ -68,14 +68,16 @@ class Steps:
         return memory_of(made, machine, average=self.average, data=self.data, held=self.held)
 
 
-def choices(steps: Steps, machine: Machine, accumulate: int, room: int | None) -> list[Choice]:
-    """Return the ways, the fastest first; ``accumulate`` is the least number of micro-batches.
+def choices(
+    steps: Steps, machine: Machine, asked: str, accumulate: int, room: int | None
+) -> list[Choice]:
+    """Return the ways, the fastest first, in fp32, in what is asked for and in the machine's best.
 
-    Smaller micro-batches are not traced: what grows with them is divided, and each costs its
-    operations' starting once more.
+    ``accumulate`` is the least number of micro-batches. Smaller ones are not traced: what grows
+    with them is divided, and each costs its operations' starting once more.
     """
     found = []
-    for precision in dict.fromkeys(("fp32", machine.precision)):
+    for precision in dict.fromkeys(("fp32", asked, machine.precision)):
         for recompute in (False, True) if stages_of(steps.model) else (False,):
             made = steps.trace(precision, accumulate, recompute=recompute, only_step=True)
             seconds = seconds_of(made, machine, accumulate).step
@@ -85,13 +87,13 @@ def choices(steps: Steps, machine: Machine, accumulate: int, room: int | None) -
             starting = sum(machine.start(each.kind) for each in made.step)
             for split in SPLITS:
                 count = accumulate * split
-                if steps.batch % count:
+                if split > 1 and steps.batch % count:
                     continue
                 needed = int(total - moving * (1 - 1 / split))
                 again = (split - 1) * accumulate * starting
                 words = "all" if recompute else "none"
                 fits = room is None or needed <= room
-                micro = steps.batch // count
+                micro = -(-steps.batch // count)
                 found.append(Choice(precision, count, micro, words, needed, seconds + again, fits))
     found.sort(key=lambda each: (each.step_seconds, each.memory))
     return mark_best(found)
