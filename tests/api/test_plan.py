@@ -88,7 +88,7 @@ def test_a_precision_that_the_device_does_not_compute_in_is_not_the_fastest():
         "Tesla T4 does not compute in bf16: the times are those of fp32, and it will be slower",
     )
     reason = next(each.reason for each in plan.checks if each.topic == "precision")
-    assert reason == "bf16; fp32 is faster here"
+    assert reason == "bf16; fp16 is faster here"
     assert convsmith.plan("digits", device="t4", precision="fp16").notes == ()
 
 
