@@ -93,6 +93,11 @@ def test_a_range_that_is_all_too_high_is_said():
     assert "try a lower --start" in found.notes[0]
 
 
+def test_a_range_that_begins_too_late_is_said():
+    found = find(start=5.0, end=10.0)
+    assert found.notes == ("the loss fell from the first rate on: a lower --start would show more",)
+
+
 def test_the_picture_shows_every_sweep_and_rule(tmp_path):
     found = find(seeds=2, out=tmp_path / "picture.svg")
     drawn = found.picture.read_text()

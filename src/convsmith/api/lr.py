@@ -204,6 +204,8 @@ def notes(sweeps: Sequence[Sweep]) -> Iterator[str]:
         yield "the loss did not fall: try a lower --start, or look at the data and the network"
     elif any(each.lowest == len(each.smoothed) - 1 for each in sweeps):
         yield "the loss still fell at the end: a higher --end would show more"
+    elif any((RULES[CHOSEN](each) or math.inf) < 3 * each.rates[0] for each in sweeps):
+        yield "the loss fell from the first rate on: a lower --start would show more"
 
 
 def draw(
