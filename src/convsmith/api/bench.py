@@ -36,6 +36,7 @@ PRECISION = {
     "bf16": "bf16 weights",
     "weights": "int8 weights",
 }
+MOST_LINES = 12  # in the picture; the table has all
 MOST = {"batches": 65_536, "threads": 1024, "rounds": 10_000}  # more is a slip of the finger
 
 
@@ -69,6 +70,11 @@ class Configuration:
         """Return the figures of the batch size with the most images a second."""
         return max(self.timed, key=lambda each: each.images_per_second, default=None)
 
+    @property
+    def in_threads(self) -> str:
+        """Return the number of threads in words."""
+        return f"{self.threads} thread{'s' if self.threads > 1 else ''}"
+
 
 @dataclass(frozen=True)
 class Bench:
@@ -88,6 +94,14 @@ class Bench:
     busiest: str | None
     notes: tuple[str, ...]
     files: tuple[Path, ...]
+
+    def called(self, each: Configuration) -> str:
+        """Return a configuration's name, less what all of them share."""
+        networks = {one.network for one in self.configurations}
+        counts = {one.threads for one in self.configurations}
+        network = f"{each.network}: " if len(networks) > 1 else ""
+        threads = f", {each.in_threads}" if len(counts) > 1 else ""
+        return f"{network}{each.engine} {each.variant}".rstrip() + threads
 
 
 def bench(
@@ -310,11 +324,15 @@ def write(told: Bench) -> None:
         write_atomically(figures, to_json(asdict(told) | {"files": [str(p) for p in told.files]}))
     except OSError as error:
         raise WriteError(f"cannot write {table.parent}: {error.strerror or error}") from error
-    lines = tuple(
-        Series(each.name, tuple((t.batch, t.images_per_second) for t in each.timed), color)
-        for color, each in enumerate(each for each in told.configurations if each.timed)
-    )
+    shown = [each for each in told.configurations if each.timed]
     title = f"Images a second by batch size: {told.cpu}"
+    if len(shown) > MOST_LINES:
+        title += f", the {MOST_LINES} fastest of {len(shown)}"
+        shown = sorted(shown, key=lambda each: rate(each.fastest), reverse=True)[:MOST_LINES]
+    lines = tuple(
+        Series(told.called(each), tuple((t.batch, t.images_per_second) for t in each.timed), color)
+        for color, each in enumerate(shown)
+    )
     write_picture(picture, LineChart("bench", title, "images in a batch", lines, log_x=True))
 
 

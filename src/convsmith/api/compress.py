@@ -44,7 +44,7 @@ DEFAULT = ("fuse", "bf16", "weights", "static", "full")
 BATCHES = (1, 32, 64, 128, 256)
 JUDGED_AT = 32  # images in a batch, whose throughput decides what is slower
 FULL, NARROW = 127, 63  # the largest weight; the second where sums of two products have 16 bits
-QAT_RATE, PRUNE_SHARE = 1e-4, 0.1  # learning rates; the second is a share of the recipe's own
+QAT_RATE, PRUNE_SHARE = 1e-5, 0.1  # learning rates; the second is a share of the recipe's own
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def compress(
         images: the most images of each part that accuracy is measured on; None is all.
         batches: sizes that are timed, besides 1 and 32.
         epochs: passes over the training images for ``qat`` and ``prune``.
-        learning_rate: of these; by default 1e-4 with AdamW for ``qat``, and a tenth of the recipe's
+        learning_rate: of these; by default 1e-5 with AdamW for ``qat``, and a tenth of the recipe's
             for ``prune``.
         share: of the channels that ``prune`` takes out.
         model: the network, for a run that trained a module of your own.

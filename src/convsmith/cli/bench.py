@@ -72,7 +72,7 @@ def command(
 def readable(found: Bench) -> str:
     """Return the figures as a person reads them."""
     int8 = ", ".join(found.int8) or "no instructions for int8"
-    threads = " and ".join(counts_of(found))
+    threads = " and ".join(dict.fromkeys(each.in_threads for each in found.configurations))
     rounds = "round" if found.rounds == 1 else "rounds"
     marked = [
         f"not recommended: {each.name}, {'; '.join(each.marks)}"
@@ -101,29 +101,11 @@ def rows(found: Bench) -> list[tuple[str, ...]]:
     return [
         (*head, *(["mJ an image"] if energy else []), "lost"),
         *(
-            (called(each, found), *row(each, least, energy))
+            (found.called(each), *row(each, least, energy))
             for each in found.configurations
             if each.timed
         ),
     ]
-
-
-def called(each: Configuration, found: Bench) -> str:
-    """Return a configuration's name, less what all of them share."""
-    networks = {one.network for one in found.configurations}
-    network = f"{each.network}: " if len(networks) > 1 else ""
-    threads = f", {threads_of(each)}" if len(counts_of(found)) > 1 else ""
-    return f"{network}{each.engine} {each.variant}".rstrip() + threads
-
-
-def counts_of(found: Bench) -> dict[str, None]:
-    """Return the numbers of threads in words, each once."""
-    return {threads_of(each): None for each in found.configurations}
-
-
-def threads_of(each: Configuration) -> str:
-    """Return a number of threads in words."""
-    return f"{each.threads} thread{'s' if each.threads > 1 else ''}"
 
 
 def row(each: Configuration, least: int, energy: bool) -> tuple[str, ...]:

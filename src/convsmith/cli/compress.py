@@ -69,7 +69,7 @@ JUDGED_AT = 32  # images in a batch, whose throughput decides what is slower
     help="Passes over the training images, for qat and prune.",
 )
 @click.option(
-    "--lr", type=float, help="Their learning rate.  [qat 1e-4, prune a tenth of the recipe's]"
+    "--lr", type=float, help="Their learning rate.  [qat 1e-5, prune a tenth of the recipe's]"
 )
 @click.option(
     "--share", type=float, default=0.3, show_default=True, help="The channels that prune takes out."

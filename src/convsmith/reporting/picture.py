@@ -66,7 +66,7 @@ def to_svg(chart: LineChart) -> str:
 
 def legend(series: list[Series], width: int) -> tuple[Markup, int]:
     """Return the names of the lines, each with a piece of its line, and in how many rows."""
-    wide = 48 + 8 * max(len(each.name) for each in series) if series else width
+    wide = 48 + 7 * max(len(each.name) for each in series) if series else width
     columns = max(1, (width - EDGE) // wide)
     parts = []
     for number, each in enumerate(series):
