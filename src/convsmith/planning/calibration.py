@@ -58,7 +58,7 @@ SHAPES = {  # kind: at each width that is measured
 TINY, LARGE = (1, 8, 4, 4), (32, 64, 32, 32)  # images for what is bound by memory
 LEAST = Shape(16, 16, 3, 4, 1)  # what a convolution takes before it does anything
 MANY = Shape(512, 512, 3, 2, 4)  # nearly all of it is for its filters
-REPEATS = 5
+REPEATS = 9
 
 
 def measure_rates(
@@ -153,7 +153,7 @@ def works(shape: tuple[int, int, int, int]) -> list[tuple[str, int, Callable[[],
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Return the median time of a piece of work, made at least five times."""
+    """Return the median time of a piece of work, made several times."""
     work()
     times = []
     for _ in range(REPEATS):
