@@ -66,6 +66,8 @@ def make(family, channels, side, options):
         if isinstance(module, _BatchNorm):
             nn.init.uniform_(module.running_mean, -0.2, 0.2)
             nn.init.uniform_(module.running_var, 0.5, 1.5)
+        elif isinstance(module, nn.Linear) and not module.weight.any():
+            nn.init.normal_(module.weight, std=0.1)  # logits of 0 would agree whatever happens
     return network.eval()
 
 
