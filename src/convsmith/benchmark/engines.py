@@ -8,8 +8,9 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
+from convsmith.compression.runtime import session
 from convsmith.errors import UserError
-from convsmith.exporting.libraries import require
+from convsmith.exporting.libraries import require, require_installed
 
 __all__ = ["ENGINES", "Runner", "has_compiler", "onnx_engine", "torch_engine"]
 
@@ -64,28 +65,23 @@ def onnx_engine(kind: str, file: Path, threads: int) -> Runner:
     Raises:
         UserError: the engine is not installed, or does not take the file.
     """
-    library = require(kind)
+    require_installed(kind)
     try:
         make = onnx_runtime if kind == "onnxruntime" else openvino
-        return make(library, file, threads)
+        return make(file, threads)
     except Exception as error:  # both have many kinds of errors
         line = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{ENGINES[kind]} does not take {file}: {line[:200]}") from error
 
 
-def onnx_runtime(library: Any, file: Path, threads: int) -> Runner:
+def onnx_runtime(file: Path, threads: int) -> Runner:
     """Return what runs an ONNX file in ONNX Runtime."""
-    options = library.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = threads
-    # Threads that wait by turning in circles would slow what is measured next.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    session = library.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return lambda images: session.run(None, {name: images})
+    running = session(str(file), threads)
+    name = running.get_inputs()[0].name
+    return lambda images: running.run(None, {name: images})
 
 
-def openvino(library: Any, file: Path, threads: int) -> Runner:
+def openvino(file: Path, threads: int) -> Runner:
     """Return what runs an ONNX file in OpenVINO, one request at a time.
 
     By itself it would compute fp32 networks in bf16 where the processor can.
@@ -95,5 +91,5 @@ def openvino(library: Any, file: Path, threads: int) -> Runner:
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": "f32",
     }
-    compiled: Runner = library.Core().compile_model(str(file), "CPU", properties)
+    compiled: Runner = require("openvino").Core().compile_model(str(file), "CPU", properties)
     return compiled

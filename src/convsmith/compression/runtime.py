@@ -18,8 +18,8 @@ INTEGER_LAYERS = (
 )
 
 
-def session(model: bytes, threads: int, *, keep: Path | None = None) -> Any:
-    """Load an ONNX model; ``keep`` is where to write what ONNX Runtime made of it."""
+def session(model: bytes | str, threads: int, *, keep: Path | None = None) -> Any:
+    """Load an ONNX model or file; ``keep`` is where to write what ONNX Runtime made of it."""
     runtime = require("onnxruntime")
     options = runtime.SessionOptions()
     options.log_severity_level = 3
