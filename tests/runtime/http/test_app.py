@@ -1,6 +1,7 @@
 """The routes, over a real socket."""
 
 import base64
+import contextlib
 import io
 import threading
 import time
@@ -197,18 +198,19 @@ def test_an_answer_that_takes_too_long_is_given_up(bundle):
 def test_stopping_answers_what_was_accepted(bundle):
     slow = Slow(predictor(bundle), 0.5)
     found = []
-    with serving(slow, batch=2) as url:
-        client = httpx.Client(base_url=url)
-        threads = [
-            threading.Thread(target=lambda: found.append(ask(client, ("a", png("blue")))))
-            for _ in range(4)
-        ]
+    with contextlib.ExitStack() as after:
+        with serving(slow, batch=2) as url:
+            client = after.enter_context(httpx.Client(base_url=url))
+            threads = [
+                threading.Thread(target=lambda: found.append(ask(client, ("a", png("blue")))))
+                for _ in range(4)
+            ]
+            for thread in threads:
+                thread.start()
+            while not slow.batches:
+                time.sleep(0.01)
         for thread in threads:
-            thread.start()
-        while not slow.batches:
-            time.sleep(0.01)
-    for thread in threads:
-        thread.join()
+            thread.join()
     assert [labels(each) for each in found] == [["blue"]] * 4
 
 
