@@ -36,6 +36,14 @@ def test_the_suggested_rate_trains_nearly_as_well_as_the_best_of_a_grid(optimize
     assert reached(found.suggested, optimizer) > best - 0.02
 
 
+def test_a_schedule_that_warms_up_bears_more_than_the_beginning():
+    warm = find("schedule=one_cycle")
+    cold = find("schedule=constant")
+    assert warm.sweeps == cold.sweeps
+    assert (warm.warms_up, cold.warms_up) == (True, False)
+    assert warm.suggested == pytest.approx(3 * cold.suggested, rel=0.05)
+
+
 def test_nothing_is_changed_and_a_picture_is_all_that_is_left(tmp_path):
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.BatchNorm1d(32), nn.ReLU())
     net.append(nn.Dropout(0.2)).append(nn.Linear(32, 10)).eval()
@@ -129,7 +137,8 @@ def test_the_command_prints_what_can_be_pasted_and_trains_with_it(capsys, tmp_pa
     ("options", "kind", "said"),
     [
         ({"start": 1.0, "end": 0.1}, UserError, "0 < start < end, got 1 and 0.1"),
-        ({"steps": 3}, UserError, "--steps must be at least 8"),
+        ({"steps": 3}, UserError, "--steps must be 8 to 10,000, got 3"),
+        ({"steps": 10**9}, UserError, "--steps must be 8 to 10,000, got 1,000,000,000"),
         ({"seeds": 0}, UserError, "--seeds must be at least 1"),
         ({"out": "picture.png"}, UserError, "call it picture.svg"),
         ({"out": "nowhere/lr.svg"}, UserError, "there is no folder nowhere"),

@@ -73,6 +73,20 @@ def test_gradient_descent_on_a_parabola_breaks_away_just_past_its_limit():
         assert limit / 100 < rule(found) < limit
 
 
+@given(st.lists(st.floats(0.01, 100), min_size=1, max_size=60), st.integers(8, 200))
+def test_a_sweep_ends_as_if_all_were_smoothed_at_every_step(losses, steps):
+    width = max(1.0, 0.02 * steps)
+    end = len(losses[:steps])
+    for count in range(1, end + 1):
+        smoothed = smooth(losses[:count], width)
+        if smoothed[-1] > BREAK * min(smoothed):
+            end = count
+            break
+    values = iter([*losses, math.nan])
+    found = sweep(lambda rate: next(values), exponential(1e-7, 10, steps))
+    assert found.losses == tuple(losses[:end])
+
+
 def test_a_sweep_ends_before_a_loss_that_is_not_finite():
     losses = iter([2.0] * 20 + [1.0, math.nan, 1.0])
     found = sweep(lambda rate: next(losses), RATES)

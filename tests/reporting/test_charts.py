@@ -159,7 +159,7 @@ def test_words_of_marks_in_rows_do_not_overlap_and_the_drawing_grows_for_them():
     series = Series("val", ((1, 0.0), (9, 1.0)))
     marks = (Mark(3, "first"), Mark(3.1, "second", 1), Mark(3.2, "third", 2))
     page, plain = draw(series, marks=marks), draw(series)
-    heights = [float(each["y"]) for each in page.all("text", "mark")]
+    heights = [float(each["y"]) for each in reversed(page.all("text", "mark"))]  # the tallest first
     assert all(low - high > 13 for low, high in pairwise(heights))
     assert min(heights) > 0
     tall, low = (float(each.all("svg", "lines")[0]["viewbox"].split()[3]) for each in (page, plain))

@@ -11,21 +11,22 @@ from torch import Tensor, nn
 from convsmith.api.progress import ProgressKind, choose_progress
 from convsmith.api.report import target
 from convsmith.api.train import Places
-from convsmith.api.trial import Given, Trial, trial
+from convsmith.api.trial import Given, trial
 from convsmith.data.images import Source
 from convsmith.errors import UserError
-from convsmith.insight.lr_finder import BREAK, FEWEST, RULES, Sweep, exponential, sweep
+from convsmith.insight.lr_finder import BREAK, FEWEST, MOST, RULES, Sweep, exponential, sweep
 from convsmith.recipe.schema import Recipe
 from convsmith.reporting.charts import LineChart, Mark, Series
 from convsmith.reporting.picture import write_picture
 from convsmith.training.fit import train_step
-from convsmith.training.job import Job
+from convsmith.training.job import Job, State
 
 __all__ = ["Found", "Suggestion", "lr"]
 
 PathLike = str | os.PathLike[str]
 WORDS = {"steepest": "steepest descent", "valley": "valley", "tenth": "minimum/10"}
 CHOSEN = "valley"  # the rule whose rate is suggested; benchmarks/lr.py measures all three
+WARMED = 3.0  # times that rate is borne after a warm-up; measured, see docs/results.md
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,11 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class Found:
-    """What the sweeps came to; ``sets`` are the ``--set`` values that say what is suggested."""
+    """What the sweeps came to; ``sets`` are the ``--set`` values that say what is suggested.
+
+    ``warms_up`` says that the recipe's schedule begins with a small share of the rate; what is
+    suggested is then WARMED times the chosen rule's, whose networks were at their beginning.
+    """
 
     recipe: str
     network: str
@@ -51,6 +56,7 @@ class Found:
     batch_size: int
     current: float
     suggested: float | None
+    warms_up: bool
     sets: tuple[str, ...]
     suggestions: tuple[Suggestion, ...]
     sweeps: tuple[Sweep, ...]
@@ -81,6 +87,9 @@ def lr(
     augmentation. Steps are those of training, with the recipe's optimizer, precision, accumulation
     and clipping; all rates of an optimizer grow in proportion. Where a fine-tuning begins with the
     head alone, everything learns here. A network of your own is copied, and stays as it is.
+
+    A sweep shows what a network bears at its beginning. Where the recipe's schedule warms up, three
+    times that is suggested for its peak.
 
     Args:
         recipe: a preset's name, a recipe file, or a mapping of the same shape.
@@ -114,11 +123,15 @@ def lr(
         settled = ready.ready.recipe
         sweeps = []
         for seed in range(settled.seed, settled.seed + seeds):
-            sweeps.append(sweep_once(ready, seed, rates))
+            job, state = ready.job(seed)
+            warms_up = job.schedule(0) < 1 / WARMED
+            sweeps.append(sweep_once(job, state, rates))
             places.shown.say(f"seed {seed}: {told(sweeps[-1], rates)}")
     suggestions = tuple(summary(rule, sweeps) for rule in RULES)
     chosen = next(each for each in suggestions if each.rule == CHOSEN)
-    suggested = None if chosen.rate is None else float(f"{chosen.rate:.2g}")
+    suggested = None
+    if chosen.rate is not None:
+        suggested = float(f"{chosen.rate * (WARMED if warms_up else 1):.2g}")
     draw(picture, sweeps, suggestions, suggested)
     own = isinstance(model, nn.Module)
     return Found(
@@ -128,6 +141,7 @@ def lr(
         batch_size=settled.train.batch_size,
         current=settled.optimizer.options["learning_rate"],
         suggested=suggested,
+        warms_up=warms_up,
         sets=() if suggested is None else tuple(rates_of(settled, suggested)),
         suggestions=suggestions,
         sweeps=tuple(sweeps),
@@ -140,15 +154,14 @@ def require_range(start: float, end: float, steps: int, seeds: int) -> None:
     """Raise UserError for a range that is none."""
     if not 0 < start < end < math.inf:
         raise UserError(f"--start and --end must be 0 < start < end, got {start:g} and {end:g}")
-    if steps < FEWEST:
-        raise UserError(f"--steps must be at least {FEWEST}, got {steps}")
+    if not FEWEST <= steps <= MOST:
+        raise UserError(f"--steps must be {FEWEST} to {MOST:,}, got {steps:,}")
     if seeds < 1:
         raise UserError(f"--seeds must be at least 1, got {seeds}")
 
 
-def sweep_once(ready: Trial, seed: int, rates: Sequence[float]) -> Sweep:
+def sweep_once(job: Job, state: State, rates: Sequence[float]) -> Sweep:
     """Train a new network with ascending rates."""
-    job, state = ready.job(seed)
     base = job.base_rates[0]
     job = replace(job, schedule=lambda step: rates[step] / base)
     if job.phases is None:

@@ -98,7 +98,7 @@ def command(
 
 def readable(found: Found, recipe: str) -> str:
     """Return the suggestions as a person reads them."""
-    from convsmith.api.lr import CHOSEN, WORDS
+    from convsmith.api.lr import CHOSEN, WARMED, WORDS
 
     rows = [("", "rate", "over the seeds")]
     for each in found.suggestions:
@@ -116,6 +116,9 @@ def readable(found: Found, recipe: str) -> str:
         table(rows),
         f"picture: {found.picture}",
     ]
+    if found.suggested is not None:
+        why = f", {WARMED:g} times the valley's: the schedule warms up" if found.warms_up else ""
+        lines.append(f"suggested: {found.suggested:g}{why}")
     if found.sets:
         pairs = [word for each in found.sets for word in ("--set", each)]
         command = shlex.join(["convsmith", "train", recipe, *pairs])

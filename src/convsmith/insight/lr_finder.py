@@ -8,10 +8,11 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["BREAK", "FEWEST", "RULES", "Sweep", "exponential", "smooth", "sweep"]
+__all__ = ["BREAK", "FEWEST", "MOST", "RULES", "Sweep", "exponential", "smooth", "sweep"]
 
 BREAK = 4.0  # times the best smoothed loss: the end of a sweep
 FEWEST = 8  # steps of a sweep whose curve says anything
+MOST = 10_000  # steps of a sweep; more would be a training
 LEAST = 0.02  # of the first loss: a smaller fall is noise
 FLOOR = 0.1  # of the fall is still to come where the valley's floor begins
 SMOOTHING = 0.02  # of the planned steps, the standard deviation of the smoothing
@@ -53,29 +54,37 @@ def sweep(step: Callable[[float], float], rates: Sequence[float]) -> Sweep:
         rates: ascending.
     """
     width = max(1.0, SMOOTHING * len(rates))
+    far = reach(width)
     losses: list[float] = []
-    smoothed: list[float] = []
+    settled = math.inf  # the best of the smoothed losses that later steps do not change
     for rate in rates:
         loss = step(rate)
         if not math.isfinite(loss):
             break
         losses.append(loss)
-        smoothed = smooth(losses, width)
-        if smoothed[-1] > BREAK * min(smoothed):
+        latest = smooth(losses[-1 - 2 * far :], width)[-1 - far :]
+        if len(losses) > far:
+            settled = min(settled, latest[0])
+        if latest[-1] > BREAK * min(settled, *latest):
             break
-    return Sweep(tuple(rates[: len(losses)]), tuple(losses), tuple(smoothed))
+    return Sweep(tuple(rates[: len(losses)]), tuple(losses), tuple(smooth(losses, width)))
 
 
 def smooth(values: Sequence[float], width: float) -> list[float]:
     """Return the means of all values, weighted by a Gaussian of ``width`` around each."""
-    reach = math.ceil(3 * width)
-    weights = [math.exp(-0.5 * (d / width) ** 2) for d in range(reach + 1)]
+    far = reach(width)
+    weights = [math.exp(-0.5 * (d / width) ** 2) for d in range(far + 1)]
     found = []
     for at in range(len(values)):
-        near = range(max(0, at - reach), min(len(values), at + reach + 1))
+        near = range(max(0, at - far), min(len(values), at + far + 1))
         total = sum(weights[abs(at - each)] for each in near)
         found.append(sum(weights[abs(at - each)] * values[each] for each in near) / total)
     return found
+
+
+def reach(width: float) -> int:
+    """Return how many steps away a value still counts."""
+    return math.ceil(3 * width)
 
 
 def steepest(found: Sweep) -> float | None:

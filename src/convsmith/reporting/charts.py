@@ -163,7 +163,7 @@ def draw_body(
     return Markup("").join(
         [
             draw_axes(frame, across, upward, chart.x_label),
-            *(draw_mark(frame, across, mark) for mark in chart.marks),
+            *(draw_mark(frame, across, mark) for mark in sorted(chart.marks, key=tall_first)),
             *(draw_line(frame, across, upward, each) for each in lines),
         ]
     )
@@ -248,6 +248,11 @@ def draw_axes(frame: Frame, across: Scale, upward: Scale, x_label: str) -> Marku
         ).format(left, bottom, right, right, frame.height - 6, x_label)
     )
     return Markup("").join(parts)
+
+
+def tall_first(mark: Mark) -> int:
+    """Return what sorts marks so that no line is drawn through the word of another."""
+    return -mark.row
 
 
 def draw_mark(frame: Frame, across: Scale, mark: Mark) -> Markup:

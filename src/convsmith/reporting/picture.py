@@ -23,7 +23,7 @@ text.name { font-weight: 600; }
 .grid { stroke: #eeeeea; fill: none; }
 .axis, .tick { stroke: #c9c9c3; fill: none; }
 path.mark { stroke: #5c626c; stroke-dasharray: 2 4; fill: none; }
-text.mark { fill: #1b1d21; }
+text.mark { fill: #1b1d21; paint-order: stroke; stroke: #ffffff; stroke-width: 5px; }
 .line { fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; }
 .line.faint { stroke-width: 1; opacity: 0.35; }
 """
