@@ -196,31 +196,13 @@ def build_job(
     train = recipe.train
     layout = LAYOUTS[train.memory_format]
     model.to(device=device, memory_format=layout)  # type: ignore[call-overload]
-    batches = TrainBatches(
-        parts.train,
-        parts.normalise,
-        batch_size=train.batch_size,
-        augment=augmentation(recipe, source),
-        seed=recipe.seed,
-        device=device,
-        memory_format=layout,
-        sampling="balanced" if recipe.data.balance == "sampling" else "shuffled",
-        classes=len(parts.classes),
-        loading=loading(recipe),
-    )
+    batches = train_batches(recipe, parts, source, device)
     total_steps = train.epochs * batches.steps_per_epoch
     if train.max_steps is not None:
         total_steps = min(total_steps, train.max_steps)
     schedule = SCHEDULES[recipe.schedule.name]
     optimizer = build_optimizer(recipe, model)
-    phases, transfer = None, recipe.transfer
-    if transfer.head_epochs or transfer.backbone_rate != 1 or transfer.freeze_norm:
-        head = head_of(model)
-        if transfer.backbone_rate != 1:
-            slow_down(optimizer, model.get_submodule(head).parameters(), transfer.backbone_rate)
-        phases = Phases(
-            model, head, head_epochs=transfer.head_epochs, freeze_norm=transfer.freeze_norm
-        )
+    phases = build_phases(recipe, model, optimizer)
     return Job(
         model=model,
         batches=batches,
@@ -239,6 +221,37 @@ def build_job(
         validation=eval_batches(recipe, parts, "validation", device),
         phases=phases,
     )
+
+
+def train_batches(
+    recipe: Recipe, parts: Parts, source: Source, device: torch.device
+) -> TrainBatches:
+    """Return the images to train on, in batches."""
+    train = recipe.train
+    return TrainBatches(
+        parts.train,
+        parts.normalise,
+        batch_size=train.batch_size,
+        augment=augmentation(recipe, source),
+        seed=recipe.seed,
+        device=device,
+        memory_format=LAYOUTS[train.memory_format],
+        sampling="balanced" if recipe.data.balance == "sampling" else "shuffled",
+        classes=len(parts.classes),
+        loading=loading(recipe),
+    )
+
+
+def build_phases(recipe: Recipe, model: nn.Module, optimizer: Optimizer) -> Phases | None:
+    """Return the phases of a fine-tuning, None of any other; the backbone is slowed down for it."""
+    transfer = recipe.transfer
+    slowed = transfer.backbone_rate != 1
+    if not (transfer.head_epochs or slowed or transfer.freeze_norm):
+        return None
+    head = head_of(model)
+    if slowed:
+        slow_down(optimizer, model.get_submodule(head).parameters(), transfer.backbone_rate)
+    return Phases(model, head, head_epochs=transfer.head_epochs, freeze_norm=transfer.freeze_norm)
 
 
 def eval_batches(
