@@ -1,7 +1,7 @@
 """A plan: what a recipe's training takes on a machine, with the answer in words."""
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from torch import nn
@@ -12,7 +12,7 @@ from convsmith.planning.choices import Choice, Steps, choices
 from convsmith.planning.estimate import Memory, Seconds, by_owner, seconds_of
 from convsmith.planning.machine import Machine
 from convsmith.planning.trace import Trace
-from convsmith.recipe.build import LAYOUTS, build_optimizer
+from convsmith.recipe.build import LAYOUTS, build_optimizer, split_rows
 from convsmith.recipe.schema import Recipe
 from convsmith.sizes import in_words
 
@@ -34,10 +34,11 @@ class Asked:
         """Return (channels, height, width)."""
         return (self.known.channels, *self.known.image_size)
 
-    @property
+    @cached_property
     def images(self) -> int:
-        """Return how many images are trained on."""
-        return self.known.trained(self.recipe.data.test, self.recipe.data.validation)
+        """Return how many images are trained on, split as training splits them."""
+        known = self.known
+        return len(split_rows(self.recipe, known.labels, known.groups, known.given)["train"])
 
     @property
     def batch(self) -> int:

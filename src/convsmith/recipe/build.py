@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -45,6 +46,7 @@ __all__ = [
     "read_source",
     "set_up",
     "split",
+    "split_rows",
 ]
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -86,16 +88,34 @@ def split(recipe: Recipe, source: Source) -> Parts:
 
     Normalisation is measured on what is left to train on, unless the recipe states it.
     """
-    data, train, groups = recipe.data, source.train, source.groups
-    validation, test = source.validation, source.test
-    if test is None:
-        kept, held_out = split_off(train.labels, groups, data.test, recipe.seed, "test")
-        train, test = train.select(kept), train.select(held_out)
-        groups = None if groups is None else groups[kept]
-    if validation is None and data.validation > 0:
-        kept, held_out = split_off(train.labels, groups, data.validation, recipe.seed, "validation")
-        train, validation = train.select(kept), train.select(held_out)
-    return Parts(source.classes, train, validation, test, normalisation(recipe, train))
+    own = {"validation": source.validation, "test": source.test}
+    given = {part: images for part, images in own.items() if images is not None}
+    rows = split_rows(recipe, source.train.labels, source.groups, given)
+    parts = {part: source.train.select(chosen) for part, chosen in rows.items()} | given
+    train = parts["train"] if len(rows) > 1 else source.train  # as it was if nothing is split off
+    measured = normalisation(recipe, train)
+    return Parts(source.classes, train, parts.get("validation"), parts["test"], measured)
+
+
+def split_rows(
+    recipe: Recipe, labels: Tensor, groups: Tensor | None, given: Collection[str]
+) -> dict[str, Tensor]:
+    """Return the indices of each part that is split from the training images, and of the rest.
+
+    Args:
+        recipe: says the shares and the seed.
+        labels: ``(N,)`` int64.
+        groups: ``(N,)`` int64: which images stay together.
+        given: the parts that the data set has.
+    """
+    left, rows = torch.arange(len(labels)), {}
+    for part, share in (("test", recipe.data.test), ("validation", recipe.data.validation)):
+        if part in given or share == 0:
+            continue
+        together = None if groups is None else groups[left]
+        kept, held_out = split_off(labels[left], together, share, recipe.seed, part)
+        rows[part], left = left[held_out], left[kept]
+    return {"train": left, **rows}
 
 
 def split_off(
