@@ -129,7 +129,7 @@ def test_a_network_of_ones_own_in_a_run(tmp_path):
     [
         ("slow", {"epochs": 3}, UserError, "is a run and keeps its recipe"),
         ("slow", {"watch": 0}, UserError, "--watch and --images must be at least 1"),
-        ("nonsense", {}, UserError, "there is no such preset or file"),
+        ("nonsense", {}, UserError, "there is no run, preset or recipe file 'nonsense'; presets: "),
         ("nonsense/run", {}, UserError, "nonsense/run"),
     ],
 )

@@ -5,18 +5,21 @@ import time
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import convsmith
 from convsmith.api import calibrate
 from convsmith.api.calibrate import Trial
 from convsmith.data import own_source
-from convsmith.errors import RecipeError, UserError
+from convsmith.errors import DataError, RecipeError, UserError
 from convsmith.planning.devices import find_device
 from convsmith.planning.estimate import seconds_of
 from convsmith.planning.machine import SHARES, Machine, published
 from convsmith.planning.synthetic import NETWORKS
 from convsmith.planning.trace import trace
+from convsmith.recipe.build import read_source, split
+from convsmith.recipe.load import load_recipe
 from convsmith.recipe.presets import presets
 
 NAMES = [preset.name for preset in presets()]
@@ -72,6 +75,64 @@ def test_a_batch_that_micro_batches_do_not_divide_has_a_plan():
 def test_mistakes_are_one_line(options, kind, said):
     with pytest.raises(kind, match=said):
         convsmith.plan("cifar10-vgg", **options)
+
+
+def pictures(folder, names):
+    """Images of 8x8 pixels, none of them equal."""
+    for at, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), at).save(folder / name)
+    return folder
+
+
+def uneven(part, counts):
+    return [f"{part}{'abc'[label]}/{at}.png" for label in range(3) for at in range(counts[label])]
+
+
+@pytest.fixture
+def sources(tmp_path, monkeypatch):
+    """Image files in classes of odd sizes: with and without parts and groups of their own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    pictures(tmp_path / "plain", uneven("", (13, 27, 38)))
+    tested = uneven("train/", (13, 27, 38)) + uneven("test/", (3, 4, 5))
+    pictures(tmp_path / "tested", tested)
+    pictures(tmp_path / "all", tested + uneven("val/", (2, 2, 3)))
+    rows = [
+        f"plain/{name},{name[0]},p{at // 5}" for at, name in enumerate(uneven("", (13, 27, 38)))
+    ]
+    (tmp_path / "groups.csv").write_text("\n".join(["path,label,group", *rows]))
+    return tmp_path
+
+
+SPLITS = ({}, {"data.test": 0.13, "data.validation": 0.27, "seed": 3}, {"data.validation": 0})
+
+
+@pytest.mark.parametrize("splits", SPLITS)
+@pytest.mark.parametrize(
+    "name",
+    ["digits", "moons", "mnist", "folder:plain", "folder:tested", "folder:all", "csv:groups"],
+)
+def test_the_images_that_are_trained_on_are_counted_as_training_counts_them(
+    name, splits, sources, request
+):
+    kind, colon, place = name.partition(":")
+    source = f"{kind}:{sources / place}{'.csv' * (kind == 'csv')}" if colon else name
+    sets = [f"{key}={value}" for key, value in splits.items()]
+    plan = convsmith.plan("digits", device="t4", model="mlp", data=source, sets=sets)
+    recipe = load_recipe("digits", sets=[*sets, "model=mlp"], keywords={"source": source}).recipe
+    root = request.getfixturevalue("data_root") if name == "mnist" else sources
+    read = read_source(recipe, root, lambda text: None)
+    parts = split(recipe, read)
+    assert plan.images == len(parts.train)
+    assert plan.classes == len(parts.classes)
+    every = [part for part in (parts.train, parts.validation, parts.test) if part is not None]
+    assert plan.memory.data == sum(part.nbytes + 8 * len(part) for part in every)
+
+
+def test_a_split_that_training_refuses_is_refused(tmp_path):
+    source = f"folder:{pictures(tmp_path, ['a/1.png', 'b/1.png'])}"
+    with pytest.raises(DataError, match="cannot hold out 20% of 2 images"):
+        convsmith.plan("digits", device="t4", model="mlp", data=source)
 
 
 @pytest.fixture

@@ -41,6 +41,25 @@ def test_a_line_for_each_layer_is_had_on_request(capsys):
 
 
 @pytest.mark.parametrize(
+    ("memory", "expected", "said"),
+    [
+        ("10MB", 0, "fits in"),
+        ("4MB", 0, "; use --"),
+        ("1MB", 1, "nor does any of the choices"),
+    ],
+)
+def test_a_program_is_told_that_nothing_fits(capsys, memory, expected, said):
+    words = ["plan", "digits", "--device", "t4", "--memory", memory]
+    code, text, errors = call(capsys, *words)
+    as_json, out, _ = call(capsys, *words, "--json")
+    assert (code, as_json, errors) == (expected, expected, "")
+    plan = json.loads(out)
+    assert said in plan["answer"]
+    assert text.rstrip().endswith(plan["answer"])
+    assert any(each["fits"] for each in plan["choices"]) == (expected == 0)
+
+
+@pytest.mark.parametrize(
     ("words", "said"),
     [
         (["digits", "--device", "t5"], "no device is called 't5'"),

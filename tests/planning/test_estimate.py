@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from convsmith.planning.choices import Steps, choices
 from convsmith.planning.devices import DEVICES, find_device
 from convsmith.planning.estimate import by_owner, memory_of, seconds_of, time_of
 from convsmith.planning.machine import Machine, published
@@ -40,6 +41,38 @@ def test_filters_take_their_time_at_every_call_in_their_direction():
         assert time_of(each, MACHINE)[0] == pytest.approx(2e-6)
         assert time_of(each, ordered)[0] == pytest.approx(2e-6 + seconds)
     assert time_of(operation(kind="memory", moved=10**3), ordered)[0] == pytest.approx(2e-6)
+
+
+def test_a_precision_that_was_not_measured_takes_as_long_as_fp32():
+    slow = replace(MACHINE, ordering={"conv/fp32": 1e9}, slowness={"fp32": 3.0, "bf16": 2.0})
+    for kind in ("conv", "memory"):
+        each = replace(operation(kind=kind, moved=10**6), filters=10**6 * (kind == "conv"))
+        half = replace(each, dtype=torch.float16)
+        assert time_of(half, slow) == time_of(each, slow) > time_of(half, MACHINE)
+    assert slow.slow("bf16") == 2
+
+
+def test_smaller_micro_batches_bring_filters_into_order_once_more_each():
+    steps = Steps(
+        NETWORKS["residual"](),
+        lambda model: torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9),
+        (3, 32, 32),
+        16,
+        torch.channels_last,
+        average=False,
+        data=0,
+        held=True,
+    )
+    machine = replace(
+        published(find_device("gtx-1060")),
+        ordering={"conv/fp32": 1e7, "conv_backward/fp32": 1e6},
+        slowness={"fp32": 2.0},
+    )
+    for each in choices(steps, machine, "fp32", 1, None):
+        recompute = each.gradient_checkpointing == "all"
+        traced = steps.trace("fp32", each.accumulate, recompute=recompute, only_step=True)
+        step = seconds_of(traced, machine, each.accumulate).step
+        assert each.step_seconds == pytest.approx(step, rel=0.02)
 
 
 def test_a_rate_lies_between_those_of_the_widths_that_were_measured():

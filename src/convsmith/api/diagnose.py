@@ -10,7 +10,8 @@ from torch import nn
 
 from convsmith.api.own import Own
 from convsmith.api.progress import ProgressKind, choose_progress
-from convsmith.api.run import Run, open_run
+from convsmith.api.run import Run
+from convsmith.api.target import run_meant
 from convsmith.api.train import Places
 from convsmith.api.trial import Given, trial
 from convsmith.api.watching import watch_recipe, watch_run
@@ -18,9 +19,8 @@ from convsmith.data.images import Source
 from convsmith.errors import UserError, WriteError
 from convsmith.insight.evidence import Evidence, Finding, Plot
 from convsmith.insight.findings import find
-from convsmith.recipe.presets import presets
 from convsmith.reporting.report import write_report
-from convsmith.runs.folder import find_runs_folder, to_json, write_atomically
+from convsmith.runs.folder import to_json, write_atomically
 
 __all__ = ["Diagnosis", "Finding", "Plot", "diagnose"]
 
@@ -75,14 +75,14 @@ def diagnose(
 
     Raises:
         RecipeError: the recipe has mistakes; all are listed.
-        UserError: a run was given recipe options, or there is no such run.
+        UserError: a run was given recipe options, or there is no such run or recipe.
         ResumeError: the images of a run have changed since.
         WriteError: the run's folder cannot be written.
     """
     if watch < 1 or images < 1:
         raise UserError(f"--watch and --images must be at least 1, got {watch} and {images}")
     places = Places(runs, data_root, progress, choose_progress(progress))
-    run = run_of(target, runs)
+    run = run_meant(target, runs)
     if run is None:
         given = Given(target, model, data, flags, sets, keywords)
         with trial(given, places) as ready:
@@ -97,17 +97,6 @@ def diagnose(
     found = Diagnosis(str(run.path), find(evidence), looked(evidence), run.folder.report)
     keep(run, found)
     return found
-
-
-def run_of(target: str | Path | Mapping[str, object], runs: PathLike | None) -> Run | None:
-    """Return the run that is meant; None if it is a recipe. A preset's name is the preset."""
-    if isinstance(target, Mapping):
-        return None
-    if isinstance(target, str) and target in {each.name for each in presets()}:
-        return None
-    places = (Path(target), find_runs_folder(runs) / target)
-    here = any((place / "run.json").is_file() for place in places)
-    return open_run(target, runs) if here else None
 
 
 def looked(evidence: Evidence) -> tuple[str, ...]:

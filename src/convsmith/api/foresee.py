@@ -1,8 +1,7 @@
 """A plan: what a recipe's training takes on a machine, with the answer in words."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from torch import nn
@@ -13,7 +12,7 @@ from convsmith.planning.choices import Choice, Steps, choices
 from convsmith.planning.estimate import Memory, Seconds, by_owner, seconds_of
 from convsmith.planning.machine import Machine
 from convsmith.planning.trace import Trace
-from convsmith.recipe.build import LAYOUTS, build_optimizer
+from convsmith.recipe.build import LAYOUTS, build_optimizer, split_rows
 from convsmith.recipe.schema import Recipe
 from convsmith.sizes import in_words
 
@@ -31,14 +30,43 @@ class Asked:
     network: str
 
     @property
+    def image(self) -> tuple[int, int, int]:
+        """Return (channels, height, width)."""
+        return (self.known.channels, *self.known.image_size)
+
+    @cached_property
     def images(self) -> int:
-        """Return how many images are trained on."""
-        return self.known.trained(self.recipe.data.test, self.recipe.data.validation)
+        """Return how many images are trained on, split as training splits them."""
+        known = self.known
+        return len(split_rows(self.recipe, known.labels, known.groups, known.given)["train"])
 
     @property
     def batch(self) -> int:
         """Return the images of an optimizer step."""
         return min(self.recipe.train.batch_size, self.images)
+
+    @property
+    def epoch(self) -> int:
+        """Return the optimizer steps of an epoch."""
+        return max(1, self.images // self.batch)
+
+    @property
+    def run(self) -> int:
+        """Return the optimizer steps of the whole training."""
+        train = self.recipe.train
+        return min(train.max_steps or self.epoch * train.epochs, self.epoch * train.epochs)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step as the recipe has it, on a machine: what it takes, and the ways to make it."""
+
+    precision: str
+    made: Trace
+    memory: Memory
+    room: int | None
+    seconds: Seconds
+    choices: tuple[Choice, ...]
 
 
 @dataclass(frozen=True)
@@ -102,16 +130,8 @@ def foresee(
         precision: of the step.
         held: under a limit, where freed memory is given back at once.
     """
-    train = asked.recipe.train
-    steps = steps_of(asked, held=held)
-    again = train.gradient_checkpointing == "all"
-    made = steps.trace(precision, train.accumulate, recompute=again)
-    used = steps.memory(made, machine)
-    seconds = seconds_of(made, machine, train.accumulate)
-    found = choices(steps, machine, precision, train.accumulate, room)
-    fastest = next(each.precision for each in found if machine.trains_in(each.precision))
-    per_epoch = max(1, asked.images // asked.batch)
-    total = min(train.max_steps or per_epoch * train.epochs, per_epoch * train.epochs)
+    step = step_of(asked, machine, room, precision=precision, held=held)
+    made, seconds = step.made, step.seconds
     return Plan(
         recipe=asked.name,
         network=asked.network,
@@ -119,8 +139,8 @@ def foresee(
         basis=machine.basis,
         precision=precision,
         batch_size=asked.batch,
-        accumulate=train.accumulate,
-        image=steps.image,
+        accumulate=asked.recipe.train.accumulate,
+        image=asked.image,
         classes=asked.known.classes,
         images=asked.images,
         parameters=made.parameters,
@@ -128,28 +148,36 @@ def foresee(
         flops=2 * made.macs,
         file_bytes=made.weights,
         layers=layers_of(made, machine),
-        memory=used,
+        memory=step.memory,
         room=room,
         step_seconds=seconds.step,
-        epoch_seconds=seconds.step * per_epoch,
-        run_seconds=seconds.step * total,
+        epoch_seconds=seconds.step * asked.epoch,
+        run_seconds=seconds.step * asked.run,
         images_per_second=asked.batch / seconds.step,
         inference_images_per_second=made.micro_batch / seconds.inference,
         arithmetic_share=seconds.arithmetic,
-        choices=tuple(found),
-        answer=answer(asked, used, room, precision, seconds, found),
-        checks=check(
-            design(
-                asked,
-                (precision, fastest),
-                used,
-                room,
-                seconds.step * total,
-                made,
-            ),
-            made,
-        ),
+        choices=step.choices,
+        answer=answer(asked, step),
+        checks=check(design(asked, step, machine), made),
         notes=(*asked.known.notes, *notes_on(machine, precision)),
+    )
+
+
+def step_of(
+    asked: Asked, machine: Machine, room: int | None, *, precision: str, held: bool
+) -> Step:
+    """Return the step, traced as the recipe has it; the arguments are those of :func:`foresee`."""
+    train = asked.recipe.train
+    steps = steps_of(asked, held=held)
+    again = train.gradient_checkpointing == "all"
+    made = steps.trace(precision, train.accumulate, recompute=again)
+    return Step(
+        precision,
+        made,
+        steps.memory(made, machine),
+        room,
+        seconds_of(made, machine, train.accumulate),
+        tuple(choices(steps, machine, precision, train.accumulate, room)),
     )
 
 
@@ -164,12 +192,12 @@ def notes_on(machine: Machine, precision: str) -> tuple[str, ...]:
 
 
 def steps_of(asked: Asked, *, held: bool) -> Steps:
-    """Return the training step, for tracing."""
+    """Return how a step is made, for tracing it in one way and another."""
     known, train = asked.known, asked.recipe.train
     return Steps(
         asked.model,
         partial(build_optimizer, asked.recipe),
-        (known.channels, *known.image_size),
+        asked.image,
         asked.batch,
         LAYOUTS.get(train.memory_format, torch.channels_last),
         average=train.ema is not None,
@@ -199,61 +227,48 @@ def layers_of(made: Trace, machine: Machine) -> tuple[PlannedLayer, ...]:
     )
 
 
-def answer(
-    asked: Asked,
-    used: Memory,
-    room: int | None,
-    precision: str,
-    seconds: Seconds,
-    found: Sequence[Choice],
-) -> str:
+def answer(asked: Asked, step: Step) -> str:
     """Return the answer in words: whether it fits, and what to change if it does not."""
-    accumulate = asked.recipe.train.accumulate
+    accumulate, room, taken = asked.recipe.train.accumulate, step.room, step.memory.training
     split = f" in {accumulate} micro-batches" if accumulate > 1 else ""
-    words = f"{in_words(used.training)} at batch {asked.batch}{split} with {precision}"
+    words = f"{in_words(taken)} at batch {asked.batch}{split} with {step.precision}"
     if room is None:
         return f"takes {words}"
-    if used.training <= room:
+    if taken <= room:
         return f"fits in {in_words(room)}: {words}"
-    best = next((each for each in found if each.fits), None)
+    best = next((each for each in step.choices if each.fits), None)
     if best is None:
         return (
             f"does not fit in {in_words(room)}: {words}; nor does any of the choices: a smaller "
             "batch, image or width would take less"
         )
     changes = []
-    if best.precision != precision:
+    if best.precision != step.precision:
         changes.append(f"--precision {best.precision}")
     if best.accumulate != accumulate:
         changes.append(f"--set train.accumulate={best.accumulate}")
     if best.gradient_checkpointing == "all":
         changes.append("--set train.gradient_checkpointing=all")
-    slower = best.step_seconds / seconds.step - 1
-    smaller = best.memory / used.training - 1
+    slower = best.step_seconds / step.seconds.step - 1
+    smaller = best.memory / taken - 1
     return (
         f"does not fit in {in_words(room)}: {words}; use {' '.join(changes)} "
         f"({slower:+.0%} time, {smaller:+.0%} memory)"
     )
 
 
-def design(
-    asked: Asked,
-    precisions: tuple[str, str],
-    used: Memory,
-    room: int | None,
-    run_seconds: float,
-    made: Trace,
-) -> Design:
+def design(asked: Asked, step: Step, machine: Machine) -> Design:
     """Return what the check-list looks at."""
     recipe = asked.recipe
     optimizer, model = recipe.optimizer.options, recipe.model.options
+    fastest = next(each.precision for each in step.choices if machine.trains_in(each.precision))
     return Design(
-        image=(asked.known.channels, *asked.known.image_size),
+        image=asked.image,
         classes=asked.known.classes,
         images=asked.images,
         epochs=recipe.train.epochs,
         batch=asked.batch,
-        micro_batch=made.micro_batch,
+        micro_batch=step.made.micro_batch,
         learning_rate=optimizer["learning_rate"],
         schedule=recipe.schedule.name,
         warmup=recipe.schedule.options.get("warmup_epochs", 0.0),
@@ -262,10 +277,10 @@ def design(
         smoothing=recipe.loss.options.get("label_smoothing", 0.0),
         augmented=recipe.data.augment != "none",
         pretrained=recipe.transfer.weights is not None,
-        batch_norm=any("BatchNorm" in layer.kind for layer in made.layers),
-        precision=precisions[0],
-        fastest=precisions[1],
-        memory=used.training,
-        room=room,
-        seconds=run_seconds,
+        batch_norm=any("BatchNorm" in layer.kind for layer in step.made.layers),
+        precision=step.precision,
+        fastest=fastest,
+        memory=step.memory.training,
+        room=step.room,
+        seconds=step.seconds.step * asked.run,
     )

@@ -12,7 +12,8 @@ from convsmith.api.budget import free_memory
 from convsmith.api.calibrate import this_machine
 from convsmith.api.foresee import Asked, Choice, Plan, PlannedLayer, foresee
 from convsmith.api.own import Own
-from convsmith.api.run import Run, open_run
+from convsmith.api.run import Run
+from convsmith.api.target import run_meant
 from convsmith.data.facts import Facts, facts, facts_of
 from convsmith.data.images import Source
 from convsmith.errors import UserError
@@ -22,7 +23,7 @@ from convsmith.recipe.build import build_model
 from convsmith.recipe.load import load_recipe
 from convsmith.recipe.schema import Recipe
 from convsmith.reporting.report import write_report
-from convsmith.runs.folder import RunFolder, find_runs_folder, to_json, write_atomically
+from convsmith.runs.folder import RunFolder, to_json, write_atomically
 from convsmith.sizes import parse_memory
 from convsmith.training.device import resolve_device
 
@@ -66,7 +67,7 @@ def plan(
 
     Raises:
         RecipeError: the recipe has mistakes.
-        UserError: there is no such device, or no such size of memory.
+        UserError: there is no such run or recipe, device or size of memory.
     """
     own = Own.among(model, data)
     for keyword, named in (("model", model), ("source", data)):
@@ -120,20 +121,12 @@ def recipe_of(
     keywords: Mapping[str, object],
 ) -> tuple[Recipe, str, Run | None]:
     """Return the recipe that is meant, its name, and the run that it is of if it is a run's."""
-    given, run = recipe, None
-    if isinstance(recipe, str | Path) and is_run(recipe, runs):
-        run = open_run(recipe, runs)
-        given = run.path / "recipe.yaml"
+    run = run_meant(recipe, runs)
+    given = recipe if run is None else run.folder.recipe
     loaded = load_recipe(given, flags=flags, sets=sets, keywords=keywords).recipe
     if run is not None:
         return loaded, str(run.path), None if flags or sets or keywords else run
     return loaded, Path(recipe).stem if isinstance(recipe, str | Path) else "recipe", None
-
-
-def is_run(recipe: str | Path, runs: PathLike | None) -> bool:
-    """Return whether a run is meant: a folder of one, or its name in the runs folder."""
-    places = (Path(recipe), find_runs_folder(runs) / recipe)
-    return any((place / "recipe.yaml").exists() for place in places)
 
 
 def machine_of(device: str, say: Callable[[str], None]) -> tuple[Machine, bool]:

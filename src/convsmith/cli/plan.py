@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -38,6 +39,7 @@ def command(
 
     RECIPE is a preset, a recipe file or a run. --device may be one that you do not have, such as t4
     or rtx-3060; --memory is what there is, such as 6GB. Nothing is trained and no image is read.
+    The exit code is 1 if nothing fits: neither RECIPE as it is nor any of the choices.
     """
     from convsmith.api.plan import plan
 
@@ -54,6 +56,8 @@ def command(
         print_json(found)
     else:
         print(readable(found, every_layer=layers))
+    if not any(each.fits for each in found.choices):
+        sys.exit(1)
 
 
 def readable(plan: Plan, *, every_layer: bool) -> str:

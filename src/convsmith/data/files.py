@@ -1,6 +1,7 @@
 """A source made of image files: listed, decoded into a store, sorted into parts."""
 
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Literal
 
 import torch
 from PIL import ExifTags, Image
+from torch import Tensor
 
 from convsmith.cache import cache_folder
 from convsmith.data.decode import GREY, Resize, quiet
@@ -16,7 +18,7 @@ from convsmith.data.listing import Listing, Problem
 from convsmith.data.store import Rule, Store, open_store
 from convsmith.errors import DataError
 
-__all__ = ["Reading", "files_source", "stores_folder"]
+__all__ = ["Reading", "files_source", "number_groups", "stores_folder"]
 
 SHOWN = 40  # problems listed in a message
 USUAL_SIZE = 128  # pixels, for files of many sizes
@@ -155,12 +157,7 @@ def assemble(
     train = part("", "train")
     assert train is not None
     assert train.rows is not None
-    names = [store.images[row].entry.group for row in train.rows.tolist()]
-    groups = None
-    if any(names):  # an image without a group is one of its own
-        known: dict[str, int] = {}
-        ids = [known.setdefault(each or f"\0{row}", len(known)) for row, each in enumerate(names)]
-        groups = torch.tensor(ids)
+    groups = number_groups([store.images[row].entry.group for row in train.rows.tolist()])
     return Source(
         name,
         classes,
@@ -172,3 +169,12 @@ def assemble(
         notes=notes,
         store=store.folder,
     )
+
+
+def number_groups(names: Sequence[str]) -> Tensor | None:
+    """Return ``(N,)`` numbers of groups, None where no image has one; one without is its own."""
+    if not any(names):
+        return None
+    known: dict[str, int] = {}
+    ids = [known.setdefault(each or f"\0{row}", len(known)) for row, each in enumerate(names)]
+    return torch.tensor(ids)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from convsmith.planning.estimate import Memory, held_bytes, memory_of, seconds_of
+from convsmith.planning.estimate import Memory, held_bytes, memory_of, seconds_of, waiting
 from convsmith.planning.machine import Machine
 from convsmith.planning.trace import Trace, trace
 from convsmith.training.recompute import stages_of
@@ -74,7 +74,7 @@ def choices(
     """Return the ways, the fastest first, in fp32, in what is asked for and in the machine's best.
 
     ``accumulate`` is the least number of micro-batches. Smaller ones are not traced: what grows
-    with them is divided, and each costs its operations' starting once more.
+    with them is divided, and each costs what its operations take before they do anything once more.
     """
     found = []
     for precision in dict.fromkeys(("fp32", asked, machine.precision)):
@@ -84,7 +84,8 @@ def choices(
             total = steps.memory(made, machine).training
             grown = held_bytes(made, machine, held=steps.held)
             moving = grown * max(0.0, 1 - (made.weights + made.optimizer) / made.training_peak)
-            starting = sum(machine.start(each.kind) for each in made.step)
+            repeated = [each for each in made.step if each.phase != "update"]
+            starting = sum(waiting(each, machine) for each in repeated)
             for split in SPLITS:
                 count = accumulate * split
                 if split > 1 and steps.batch % count:

@@ -16,6 +16,7 @@ __all__ = [
     "held_bytes",
     "memory_of",
     "seconds_of",
+    "waiting",
 ]
 
 PRECISION = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
@@ -80,15 +81,20 @@ def by_owner(operations: Iterable[Operation], machine: Machine) -> dict[str, tup
 def time_of(operation: Operation, machine: Machine) -> tuple[float, bool]:
     """Return an operation's seconds and whether its arithmetic takes longer than its traffic."""
     precision = PRECISION.get(operation.dtype, "fp32")
-    slow = machine.slowness.get(precision, 1.0)
-    traffic = slow * operation.moved_bytes / machine.stream(operation.kind)
+    traffic = machine.slow(precision) * operation.moved_bytes / machine.stream(operation.kind)
     arithmetic = 0.0
     if operation.flops:
         arithmetic = operation.flops / machine.rate(operation.kind, precision, operation.width)
-    waiting = slow * machine.start(operation.kind)
+    return max(traffic, arithmetic) + waiting(operation, machine), arithmetic > traffic
+
+
+def waiting(operation: Operation, machine: Machine) -> float:
+    """Return the seconds that an operation takes however few images it is for."""
+    precision = PRECISION.get(operation.dtype, "fp32")
+    seconds = machine.slow(precision) * machine.start(operation.kind)
     if operation.filters:
-        waiting += operation.filters / machine.filters(operation.kind, precision)
-    return max(traffic, arithmetic) + waiting, arithmetic > traffic
+        seconds += operation.filters / machine.filters(operation.kind, precision)
+    return seconds
 
 
 def held_bytes(trace: Trace, machine: Machine, *, held: bool) -> int:

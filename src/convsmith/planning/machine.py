@@ -34,6 +34,7 @@ class Machine:
     convolutions bring into the order in which they use them, by ``conv/precision`` and
     ``conv_backward/precision``. ``runtime`` are the bytes that a process takes besides its tensors,
     ``growth`` how many times a trace's heap it comes to hold; None where nothing freed is kept.
+    What is not known for a precision is as for fp32.
     """
 
     name: str
@@ -61,7 +62,12 @@ class Machine:
     def filters(self, kind: str, precision: str) -> float:
         """Return the values of filters a second that are brought into order."""
         way = "conv_backward" if kind.endswith("_backward") else "conv"
-        return self.ordering.get(f"{way}/{precision}", math.inf)
+        plain = self.ordering.get(f"{way}/fp32", math.inf)
+        return self.ordering.get(f"{way}/{precision}", plain)
+
+    def slow(self, precision: str) -> float:
+        """Return how many times as long streams and starts take."""
+        return self.slowness.get(precision, self.slowness.get("fp32", 1.0))
 
     def stream(self, kind: str) -> float:
         """Return the bytes a second of a kind of operation."""

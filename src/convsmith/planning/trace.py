@@ -2,8 +2,9 @@
 
 import copy
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -101,20 +102,11 @@ def trace(
         recompute: the stages that keep only their inputs.
         only_step: leave out layers and inference, for speed.
     """
-    with ExitStack() as stack:
-        stack.enter_context(torch.random.fork_rng(devices=[]))
-        stack.enter_context(torch.inference_mode(mode=False))  # whatever the caller is in
-        stack.enter_context(torch.enable_grad())
-        stack.enter_context(warnings.catch_warnings())
-        warnings.simplefilter("ignore")  # of fake tensors that are asked for an address
-        stack.enter_context(FakeTensorMode(allow_fallback_kernels=False))
-        owners = Owners()
-        tape = stack.enter_context(Tape(owners.current))
+    owners = Owners()
+    with on_fake_tensors(), Tape(owners.current) as tape:
         model = without_bytes(model, memory_format).train()
         weights = tape.alive
-        optimizer = make_optimizer(model)
-        for group in optimizer.param_groups:  # fused steps have no fake kernels
-            group.update({key: False for key in ("fused", "foreach") if key in group})
+        optimizer = with_plain_steps(make_optimizer(model))
         images = torch.empty(micro_batch, *image).contiguous(memory_format=memory_format)
         labels = torch.zeros(micro_batch, dtype=torch.int64)
         layers = () if only_step else describe(model, images, precision, owners, tape)
@@ -125,15 +117,11 @@ def trace(
         step, training_peak = tuple(tape.operations), tape.peak
         heap = max(training_peak, kept_heap(tape.events[:begun], tape.events[begun:]))
         gradients = sum(p.grad.nbytes for p in model.parameters() if p.grad is not None)
-        state = [v for values in optimizer.state.values() for v in values.values()]
-        held = sum(each.nbytes for each in state if isinstance(each, Tensor))
         optimizer.zero_grad(set_to_none=True)
-        model.eval()
+        held = state_bytes(optimizer)
         tape.rewind()
-        tape.phase = "inference"
         if not only_step:
-            with torch.no_grad(), owners.watching(model), forward(precision):
-                model(images)
+            infer(model, images, precision, owners, tape)
         return Trace(
             micro_batch=micro_batch,
             layers=layers,
@@ -146,6 +134,20 @@ def trace(
             inference_peak=tape.peak - held,
             heap=heap,
         )
+
+
+@contextmanager
+def on_fake_tensors() -> Iterator[None]:
+    """Make every new tensor a fake one, whatever the caller is in; random numbers stay."""
+    with (
+        torch.random.fork_rng(devices=[]),
+        torch.inference_mode(mode=False),
+        torch.enable_grad(),
+        warnings.catch_warnings(),
+        FakeTensorMode(allow_fallback_kernels=False),
+    ):
+        warnings.simplefilter("ignore")  # of fake tensors that are asked for an address
+        yield
 
 
 def without_bytes(model: nn.Module, memory_format: torch.memory_format) -> nn.Module:
@@ -163,12 +165,25 @@ def without_bytes(model: nn.Module, memory_format: torch.memory_format) -> nn.Mo
     return copy.deepcopy(model, made)
 
 
+def with_plain_steps(optimizer: Optimizer) -> Optimizer:
+    """Return the optimizer, made to step a tensor at a time: fused steps have no fake kernels."""
+    for group in optimizer.param_groups:
+        group.update({key: False for key in ("fused", "foreach") if key in group})
+    return optimizer
+
+
 def give_state(model: nn.Module, optimizer: Optimizer) -> None:
     """Let the optimizer make its state, as it does in the first step."""
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.grad = torch.empty_like(parameter)
     optimizer.step()
+
+
+def state_bytes(optimizer: Optimizer) -> int:
+    """Return the bytes of the optimizer's state."""
+    state = [each for values in optimizer.state.values() for each in values.values()]
+    return sum(each.nbytes for each in state if isinstance(each, Tensor))
 
 
 def forward(precision: str) -> AbstractContextManager[object]:
@@ -197,6 +212,14 @@ def make_step(
     tape.phase = "update"
     optimizer.step()
     owners.forget()
+
+
+def infer(model: nn.Module, images: Tensor, precision: str, owners: "Owners", tape: Tape) -> None:
+    """Run the network as it is used once it has been trained."""
+    model.eval()
+    tape.phase = "inference"
+    with torch.no_grad(), owners.watching(model), forward(precision):
+        model(images)
 
 
 class Owners:
@@ -246,51 +269,70 @@ def describe(
     model: nn.Module, images: Tensor, precision: str, owners: Owners, tape: Tape
 ) -> tuple[Layer, ...]:
     """Run the network forward and return its layers, in the order in which they are first used."""
-    outputs: dict[str, tuple[int, ...]] = {}
-    kept: dict[str, int] = {}
-    seen = {each.untyped_storage()._cdata for each in (*model.parameters(), *model.buffers())}
-
-    def keep(tensor: Tensor) -> None:
-        storage = tensor.untyped_storage()
-        if storage._cdata not in seen:
-            seen.add(storage._cdata)
-            holding.append(storage)
-            owner = owners.current()
-            kept[owner] = kept.get(owner, 0) + storage.nbytes()
-
-    def note(name: str, output: object) -> None:
-        if isinstance(output, Tensor):
-            outputs.setdefault(name, tuple(output.shape))
-
-    holding: list[object] = []  # so that no storage takes the place of one that is gone
     modules = dict(model.named_modules())
-    handles = [
-        module.register_forward_hook(lambda _, __, output, name=name: note(name, output))
-        for name, module in modules.items()
-    ]
     tape.rewind()
-    saving = torch.autograd.graph.saved_tensors_hooks(keep, lambda _: torch.empty(0))
-    with owners.watching(model), forward(precision), saving:
+    with (
+        first_outputs(modules) as outputs,
+        owners.watching(model),
+        forward(precision),
+        bytes_kept(model, owners) as kept,
+    ):
         model(images)
     owners.forget()
-    for handle in handles:
-        handle.remove()
-    macs: dict[str, int] = {}
+    macs: Counter[str] = Counter()
     for operation in tape.operations:
-        macs[operation.owner] = macs.get(operation.owner, 0) + operation.flops // 2
+        macs[operation.owner] += operation.flops // 2
     return tuple(
         Layer(
             name=name,
             kind=type(modules[name]).__name__,
             output=shape,
             parameters=sum(p.numel() for p in modules[name].parameters(recurse=False)),
-            macs=macs.get(name, 0) // len(images),
-            kept_bytes=kept.get(name, 0),
+            macs=macs[name] // len(images),
+            kept_bytes=kept[name],
             window=window(modules[name]),
         )
         for name, shape in outputs.items()
-        if kept.get(name) or macs.get(name) or not any(True for _ in modules[name].children())
+        if kept[name] or macs[name] or not any(True for _ in modules[name].children())
     )
+
+
+@contextmanager
+def first_outputs(modules: Mapping[str, nn.Module]) -> Iterator[dict[str, tuple[int, ...]]]:
+    """Note the shapes of what modules return first, in the order in which they come."""
+    outputs: dict[str, tuple[int, ...]] = {}
+
+    def note(name: str, output: object) -> None:
+        if isinstance(output, Tensor):
+            outputs.setdefault(name, tuple(output.shape))
+
+    handles = [
+        module.register_forward_hook(lambda _, __, output, name=name: note(name, output))
+        for name, module in modules.items()
+    ]
+    try:
+        yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def bytes_kept(model: nn.Module, owners: Owners) -> Iterator[Counter[str]]:
+    """Count what autograd keeps for the backward pass, by layer; parameters are there anyway."""
+    kept: Counter[str] = Counter()
+    seen = {each.untyped_storage()._cdata for each in (*model.parameters(), *model.buffers())}
+    holding: list[object] = []  # so that no storage takes the place of one that is gone
+
+    def keep(tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in seen:
+            seen.add(storage._cdata)
+            holding.append(storage)
+            kept[owners.current()] += storage.nbytes()
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda _: torch.empty(0)):
+        yield kept
 
 
 def window(module: nn.Module) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -45,6 +46,7 @@ __all__ = [
     "read_source",
     "set_up",
     "split",
+    "split_rows",
 ]
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -86,16 +88,34 @@ def split(recipe: Recipe, source: Source) -> Parts:
 
     Normalisation is measured on what is left to train on, unless the recipe states it.
     """
-    data, train, groups = recipe.data, source.train, source.groups
-    validation, test = source.validation, source.test
-    if test is None:
-        kept, held_out = split_off(train.labels, groups, data.test, recipe.seed, "test")
-        train, test = train.select(kept), train.select(held_out)
-        groups = None if groups is None else groups[kept]
-    if validation is None and data.validation > 0:
-        kept, held_out = split_off(train.labels, groups, data.validation, recipe.seed, "validation")
-        train, validation = train.select(kept), train.select(held_out)
-    return Parts(source.classes, train, validation, test, normalisation(recipe, train))
+    own = {"validation": source.validation, "test": source.test}
+    given = {part: images for part, images in own.items() if images is not None}
+    rows = split_rows(recipe, source.train.labels, source.groups, given)
+    parts = {part: source.train.select(chosen) for part, chosen in rows.items()} | given
+    train = parts["train"] if len(rows) > 1 else source.train  # as it was if nothing is split off
+    measured = normalisation(recipe, train)
+    return Parts(source.classes, train, parts.get("validation"), parts["test"], measured)
+
+
+def split_rows(
+    recipe: Recipe, labels: Tensor, groups: Tensor | None, given: Collection[str]
+) -> dict[str, Tensor]:
+    """Return the indices of each part that is split from the training images, and of the rest.
+
+    Args:
+        recipe: says the shares and the seed.
+        labels: ``(N,)`` int64.
+        groups: ``(N,)`` int64: which images stay together.
+        given: the parts that the data set has.
+    """
+    left, rows = torch.arange(len(labels)), {}
+    for part, share in (("test", recipe.data.test), ("validation", recipe.data.validation)):
+        if part in given or share == 0:
+            continue
+        together = None if groups is None else groups[left]
+        kept, held_out = split_off(labels[left], together, share, recipe.seed, part)
+        rows[part], left = left[held_out], left[kept]
+    return {"train": left, **rows}
 
 
 def split_off(
@@ -196,31 +216,13 @@ def build_job(
     train = recipe.train
     layout = LAYOUTS[train.memory_format]
     model.to(device=device, memory_format=layout)  # type: ignore[call-overload]
-    batches = TrainBatches(
-        parts.train,
-        parts.normalise,
-        batch_size=train.batch_size,
-        augment=augmentation(recipe, source),
-        seed=recipe.seed,
-        device=device,
-        memory_format=layout,
-        sampling="balanced" if recipe.data.balance == "sampling" else "shuffled",
-        classes=len(parts.classes),
-        loading=loading(recipe),
-    )
+    batches = train_batches(recipe, parts, source, device)
     total_steps = train.epochs * batches.steps_per_epoch
     if train.max_steps is not None:
         total_steps = min(total_steps, train.max_steps)
     schedule = SCHEDULES[recipe.schedule.name]
     optimizer = build_optimizer(recipe, model)
-    phases, transfer = None, recipe.transfer
-    if transfer.head_epochs or transfer.backbone_rate != 1 or transfer.freeze_norm:
-        head = head_of(model)
-        if transfer.backbone_rate != 1:
-            slow_down(optimizer, model.get_submodule(head).parameters(), transfer.backbone_rate)
-        phases = Phases(
-            model, head, head_epochs=transfer.head_epochs, freeze_norm=transfer.freeze_norm
-        )
+    phases = build_phases(recipe, model, optimizer)
     return Job(
         model=model,
         batches=batches,
@@ -239,6 +241,37 @@ def build_job(
         validation=eval_batches(recipe, parts, "validation", device),
         phases=phases,
     )
+
+
+def train_batches(
+    recipe: Recipe, parts: Parts, source: Source, device: torch.device
+) -> TrainBatches:
+    """Return the images to train on, in batches."""
+    train = recipe.train
+    return TrainBatches(
+        parts.train,
+        parts.normalise,
+        batch_size=train.batch_size,
+        augment=augmentation(recipe, source),
+        seed=recipe.seed,
+        device=device,
+        memory_format=LAYOUTS[train.memory_format],
+        sampling="balanced" if recipe.data.balance == "sampling" else "shuffled",
+        classes=len(parts.classes),
+        loading=loading(recipe),
+    )
+
+
+def build_phases(recipe: Recipe, model: nn.Module, optimizer: Optimizer) -> Phases | None:
+    """Return the phases of a fine-tuning, None of any other; the backbone is slowed down for it."""
+    transfer = recipe.transfer
+    slowed = transfer.backbone_rate != 1
+    if not (transfer.head_epochs or slowed or transfer.freeze_norm):
+        return None
+    head = head_of(model)
+    if slowed:
+        slow_down(optimizer, model.get_submodule(head).parameters(), transfer.backbone_rate)
+    return Phases(model, head, head_epochs=transfer.head_epochs, freeze_norm=transfer.freeze_norm)
 
 
 def eval_batches(

@@ -57,40 +57,18 @@ def heat_map(
     """
     size = len(classes)
     orders = {AS_GIVEN: range(size)} if orders is None else orders
-    given, order = (classes, matrix), orders[chosen]
-    classes = [classes[at] for at in order]
-    matrix = [[matrix[true][guess] for guess in order] for true in order]
-    grid = lay_out(classes)
-    worst = worst_share(matrix)
-    labels = size <= LABELLED
-    below = label_room(classes) * 0.72 + 24 if labels else 26
+    order = orders[chosen]
+    names = [classes[at] for at in order]
+    counts = [[matrix[true][guess] for guess in order] for true in order]
+    grid, worst = lay_out(names), worst_share(counts)
+    below = label_room(names) * 0.72 + 24 if size <= LABELLED else 26
     height = grid.top + size * grid.cell + below
-    right = sum(matrix[at][at] for at in range(size))
-    total = sum(sum(row) for row in matrix)
-    spoken = (
-        f"Confusion matrix of {size} classes: {right:,} of {total:,} images right"
-        if total
-        else f"Confusion matrix of {size} classes without an image"
-    )
-    body = [
-        draw_ground(grid, size),
-        *draw_cells(grid, matrix, worst),
-        *(draw_counts(grid, matrix, worst) if size <= COUNTED else ()),
-        *(draw_labels(grid, classes) if labels else ()),
-        draw_names(grid, size, height),
-        draw_cursor(grid),
-    ]
     data = {
-        "classes": list(given[0]),
-        "rows": [list(row) for row in given[1]],
+        "classes": list(classes),
+        "rows": [list(row) for row in matrix],
         "orders": {each: list(places) for each, places in orders.items()},
         "order": chosen,
-        "left": round(grid.left, 2),
-        "top": round(grid.top, 2),
-        "cell": round(grid.cell, 4),
-        "gap": grid.gap,
-        "levels": LEVELS,
-        "deep": {kind: [DEEP, deepest] for kind, deepest in DEEPEST.items()},
+        **script_data(grid),
     }
     return Markup(
         '<figure class="chart" id="{}">{}<div class="plot"><svg class="heat{}"'
@@ -102,10 +80,52 @@ def heat_map(
         "" if size <= COUNTED else " many",
         WIDTH,
         height,
-        spoken,
+        spoken(counts),
         json.dumps(data, separators=(",", ":")),
-        Markup("").join(body),
+        draw(grid, names, counts, worst, height),
         key(worst),
+    )
+
+
+def script_data(grid: Grid) -> dict[str, object]:
+    """Return what the page's script needs to draw cells as they are drawn here."""
+    return {
+        "left": round(grid.left, 2),
+        "top": round(grid.top, 2),
+        "cell": round(grid.cell, 4),
+        "gap": grid.gap,
+        "levels": LEVELS,
+        "deep": {kind: [DEEP, deepest] for kind, deepest in DEEPEST.items()},
+    }
+
+
+def spoken(matrix: Sequence[Sequence[int]]) -> str:
+    """Return what is said of the picture to those who do not see it."""
+    size, total = len(matrix), sum(map(sum, matrix))
+    if not total:
+        return f"Confusion matrix of {size} classes without an image"
+    right = sum(matrix[at][at] for at in range(size))
+    return f"Confusion matrix of {size} classes: {right:,} of {total:,} images right"
+
+
+def draw(
+    grid: Grid,
+    classes: Sequence[str],
+    matrix: Sequence[Sequence[int]],
+    worst: float,
+    height: float,
+) -> Markup:
+    """Return the parts of the drawing, those that lie below first."""
+    size = len(classes)
+    return Markup("").join(
+        [
+            draw_ground(grid, size),
+            *draw_cells(grid, matrix, worst),
+            *(draw_counts(grid, matrix, worst) if size <= COUNTED else ()),
+            *(draw_labels(grid, classes) if size <= LABELLED else ()),
+            draw_names(grid, size, height),
+            draw_cursor(grid),
+        ]
     )
 
 
