@@ -14,10 +14,10 @@ from torch import nn
 from convsmith.api.drive import write_page
 from convsmith.api.evaluate import read_parts, threads
 from convsmith.api.finetune import fine_tune
-from convsmith.api.load import load
+from convsmith.api.load import Model, load
 from convsmith.api.machine import usable_cores
 from convsmith.api.run import open_run, require_own_model
-from convsmith.api.samples import Samples, choose_samples
+from convsmith.api.samples import Sample, Samples, choose_samples
 from convsmith.api.variants import KINDS, Made, Workshop
 from convsmith.compression.fuse import FusedLayer
 from convsmith.compression.layers import Array, layers_of, require_layers
@@ -146,7 +146,8 @@ def compress(
         UserError: there is no such kind or layer, or a library is missing.
     """
     require_sensible(kinds, bound, share)
-    require_positive(calibration, images, min(batches, default=None), epochs, learning_rate)
+    require_positive(calibration=calibration, images=images, batches=min(batches, default=None))
+    require_positive(epochs=epochs, learning_rate=learning_rate)
     opened = open_run(run, runs)
     require_own_model(opened, model)
     loaded, recipe = load(opened.path, module=copy.deepcopy(model)), opened.recipe
@@ -154,20 +155,11 @@ def compress(
     samples = choose_samples(parts, recipe.seed, calibration, images)
     with threads(usable_cores()):
         say(f"folding, and calibrating on {calibration:,} training images")
-        workshop = Workshop(
-            loaded.module,
-            input_of(loaded.card),
-            list(samples.calibration.batches()),
-            torch.get_num_threads(),
-            FULL if int8_support() else NARROW,
-            Training(recipe, parts, epochs, learning_rate, say),
-            share,
-        )
+        training = Training(recipe, parts, epochs, learning_rate, say)
+        workshop = workshop_of(loaded, samples.calibration, training, share)
         kept, noises = chosen_float(workshop, samples, keep_float, bound, sensitivity, say)
-        made = [workshop.original()]
-        for kind in dict.fromkeys(kinds):
-            say(f"making {kind}")
-            made += workshop.make(kind, keep_float if kept is None else kept.layers)
+        made = made_of(workshop, kinds, keep_float if kept is None else kept.layers, say)
+        variants = measured(made, samples, batches, bound, say)
         found = Compressed(
             run=str(opened.path),
             part=samples.part,
@@ -176,7 +168,7 @@ def compress(
             int8=int8_support(),
             threads=torch.get_num_threads(),
             calibration_images=calibration,
-            variants=(variants := measured(made, samples, batches, bound, say)),
+            variants=variants,
             chosen=choose(variants),
             layers=workshop.layers(),
             sensitivity=noises,
@@ -186,31 +178,6 @@ def compress(
         )
     write(opened.folder, found, made, say)
     return found
-
-
-def input_of(card: ModelCard) -> Input:
-    """Return what the network takes."""
-    return Input(card.channels, card.image_size, card.mean, card.std, card.scale)
-
-
-def require_sensible(kinds: Sequence[str], bound: float, share: float) -> None:
-    """Raise UserError for what cannot be meant, or for libraries that are not there."""
-    require_installed("onnx", "onnxruntime", "onnxscript")
-    for kind in kinds:
-        if kind not in KINDS:
-            hint = did_you_mean(kind, KINDS)
-            raise UserError(f"no kind of compression is called {kind!r}{hint}: {', '.join(KINDS)}")
-    for name, value in (("bound", bound), ("share", share)):
-        if not 0 <= value < 1:
-            raise UserError(f"{name} must be at least 0 and below 1, got {value}")
-
-
-def require_positive(*given: float | None) -> None:
-    """Raise UserError for a number that is not above 0 and finite; None is not given."""
-    names = ("calibration", "images", "batches", "epochs", "learning_rate")
-    for name, value in zip(names, given, strict=True):
-        if value is not None and not 0 < value < math.inf:
-            raise UserError(f"{name} must be more than 0, got {value:g}")
 
 
 @dataclass(frozen=True)
@@ -241,6 +208,43 @@ class Training:
             what=kind,
             say=self.say,
         )
+
+
+def workshop_of(loaded: Model, calibration: Sample, training: Training, share: float) -> Workshop:
+    """Return what the variants are made of, as this machine's processor wants them."""
+    return Workshop(
+        loaded.module,
+        input_of(loaded.card),
+        list(calibration.batches()),
+        torch.get_num_threads(),
+        FULL if int8_support() else NARROW,
+        training,
+        share,
+    )
+
+
+def input_of(card: ModelCard) -> Input:
+    """Return what the network takes."""
+    return Input(card.channels, card.image_size, card.mean, card.std, card.scale)
+
+
+def require_sensible(kinds: Sequence[str], bound: float, share: float) -> None:
+    """Raise UserError for what cannot be meant, or for libraries that are not there."""
+    require_installed("onnx", "onnxruntime", "onnxscript")
+    for kind in kinds:
+        if kind not in KINDS:
+            hint = did_you_mean(kind, KINDS)
+            raise UserError(f"no kind of compression is called {kind!r}{hint}: {', '.join(KINDS)}")
+    for name, value in (("bound", bound), ("share", share)):
+        if not 0 <= value < 1:
+            raise UserError(f"{name} must be at least 0 and below 1, got {value}")
+
+
+def require_positive(**given: float | None) -> None:
+    """Raise UserError for a number that is not above 0 and finite; None is not given."""
+    for name, value in given.items():
+        if value is not None and not 0 < value < math.inf:
+            raise UserError(f"{name} must be more than 0, got {value:g}")
 
 
 def chosen_float(
@@ -278,6 +282,17 @@ def chosen_float(
         return lost
 
     return keep_worst([each.name for each in noises], drop, bound), noises
+
+
+def made_of(
+    workshop: Workshop, kinds: Sequence[str], keep_float: Collection[str], say: Say
+) -> list[Made]:
+    """Return the original and the variants of each kind."""
+    made = [workshop.original()]
+    for kind in dict.fromkeys(kinds):
+        say(f"making {kind}")
+        made += workshop.make(kind, keep_float)
+    return made
 
 
 def measured(
