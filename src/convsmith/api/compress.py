@@ -3,18 +3,18 @@
 import copy
 import math
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
 
 import torch
 from torch import nn
 
 from convsmith.api.drive import write_page
 from convsmith.api.evaluate import read_parts, threads
-from convsmith.api.finetune import fine_tune
-from convsmith.api.load import Model, load
+from convsmith.api.finetune import Training
+from convsmith.api.folded import Folded, folded
+from convsmith.api.load import load
 from convsmith.api.machine import usable_cores
 from convsmith.api.run import open_run, require_own_model
 from convsmith.api.samples import Sample, Samples, choose_samples
@@ -30,8 +30,6 @@ from convsmith.exporting.files import write_whole
 from convsmith.exporting.graph import Input
 from convsmith.exporting.libraries import require_installed
 from convsmith.processor import cpu_name, int8_support
-from convsmith.recipe.build import Parts
-from convsmith.recipe.schema import Recipe
 from convsmith.runs.folder import RunFolder, to_json, write_atomically
 from convsmith.runs.model_card import ModelCard
 
@@ -44,7 +42,6 @@ DEFAULT = ("fuse", "bf16", "weights", "static", "full")
 BATCHES = (1, 32, 64, 128, 256)
 JUDGED_AT = 32  # images in a batch, whose throughput decides what is slower
 FULL, NARROW = 127, 63  # the largest weight; the second where sums of two products have 16 bits
-QAT_RATE, PRUNE_SHARE = 1e-5, 0.1  # learning rates; the second is a share of the recipe's own
 
 
 @dataclass(frozen=True)
@@ -151,12 +148,17 @@ def compress(
     opened = open_run(run, runs)
     require_own_model(opened, model)
     loaded, recipe = load(opened.path, module=copy.deepcopy(model)), opened.recipe
+    require_images(loaded.card)
+    say("folding")
+    ready = folded(loaded.module, input_of(loaded.card))
+    if not is_auto(keep_float):
+        require_layers(ready.proto.graph, keep_float)
     parts = read_parts(opened, recipe, "test", data, data_root)
     samples = choose_samples(parts, recipe.seed, calibration, images)
     with threads(usable_cores()):
-        say(f"folding, and calibrating on {calibration:,} training images")
+        say(f"calibrating on {calibration:,} training images")
         training = Training(recipe, parts, epochs, learning_rate, say)
-        workshop = workshop_of(loaded, samples.calibration, training, share)
+        workshop = workshop_of(ready, samples.calibration, training, share)
         kept, noises = chosen_float(workshop, samples, keep_float, bound, sensitivity, say)
         made = made_of(workshop, kinds, keep_float if kept is None else kept.layers, say)
         variants = measured(made, samples, batches, bound, say)
@@ -170,7 +172,7 @@ def compress(
             calibration_images=calibration,
             variants=variants,
             chosen=choose(variants),
-            layers=workshop.layers(),
+            layers=ready.layers(),
             sensitivity=noises,
             kept_float=kept,
             cuts=() if workshop.pruned is None else workshop.pruned.cuts,
@@ -180,41 +182,10 @@ def compress(
     return found
 
 
-@dataclass(frozen=True)
-class Training:
-    """How ``qat`` and ``prune`` train a network on, as its run trained it."""
-
-    recipe: Recipe
-    parts: Parts
-    epochs: float
-    learning_rate: float | None
-    say: Say
-
-    def __call__(self, network: nn.Module, kind: str) -> None:
-        """Train it in place."""
-        if kind == "qat":
-            optimizer: Mapping[str, Any] = {"name": "adamw", "weight_decay": 0.0}
-            rate = QAT_RATE
-        else:
-            optimizer = self.recipe.optimizer.model_dump(mode="json")
-            rate = PRUNE_SHARE * optimizer["learning_rate"]
-        chosen = {"learning_rate": self.learning_rate or rate}
-        fine_tune(
-            network,
-            self.recipe,
-            self.parts,
-            {**optimizer, **chosen},
-            epochs=self.epochs,
-            what=kind,
-            say=self.say,
-        )
-
-
-def workshop_of(loaded: Model, calibration: Sample, training: Training, share: float) -> Workshop:
+def workshop_of(ready: Folded, calibration: Sample, training: Training, share: float) -> Workshop:
     """Return what the variants are made of, as this machine's processor wants them."""
     return Workshop(
-        loaded.module,
-        input_of(loaded.card),
+        ready,
         list(calibration.batches()),
         torch.get_num_threads(),
         FULL if int8_support() else NARROW,
@@ -223,9 +194,20 @@ def workshop_of(loaded: Model, calibration: Sample, training: Training, share: f
     )
 
 
+def is_auto(keep_float: Sequence[str]) -> bool:
+    """Return whether the layers that stay in fp32 are to be found."""
+    return list(keep_float) == ["auto"]
+
+
 def input_of(card: ModelCard) -> Input:
     """Return what the network takes."""
     return Input(card.channels, card.image_size, card.mean, card.std, card.scale)
+
+
+def require_images(card: ModelCard) -> None:
+    """Raise UserError for a network of points."""
+    if card.scale != 255:
+        raise UserError("compress is for networks of images; this run trained on points")
 
 
 def require_sensible(kinds: Sequence[str], bound: float, share: float) -> None:
@@ -256,9 +238,7 @@ def chosen_float(
     say: Say,
 ) -> tuple[KeptFloat | None, tuple[LayerNoise, ...]]:
     """Return the layers that ``auto`` leaves in fp32, and what integers do to each layer alone."""
-    integers, auto = workshop.integers, list(keep_float) == ["auto"]
-    if not auto:
-        require_layers(integers.proto.graph, keep_float)
+    integers, auto = workshop.integers, is_auto(keep_float)
     if not (auto or sensitivity):
         return None, ()
     batches, labels = list(samples.selection.batches()), samples.selection.labels
