@@ -13,6 +13,7 @@ import torch
 import convsmith
 from convsmith.api import compress as api
 from convsmith.api.compress import Variant, choose, dominates, marks
+from convsmith.api.folded import folded
 from convsmith.api.samples import choose_samples
 from convsmith.api.variants import KINDS, Workshop
 from convsmith.compression.layers import layers_of
@@ -184,7 +185,6 @@ def test_what_dominates_is_nowhere_worse_and_somewhere_better():
     ("words", "said"),
     [
         ({"kinds": ["statik"]}, "did you mean `static`"),
-        ({"keep_float": ["stage1.1"]}, "no layer called 'stage1.1'"),
         ({"bound": -0.1}, "bound must be"),
         ({"share": 1.0}, "share must be"),
         ({"epochs": 0}, "epochs must be"),
@@ -202,12 +202,27 @@ def test_mistakes_are_one_line(run, words, said):
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("stage1.1", r"\(did you mean `stage1.[03]`\?\)"),
+        ("nosuch", "there are stage1.0, stage1.3, stage2.0, stage2.3, head"),
+    ],
+)
+def test_a_layer_that_is_not_there_is_said_before_any_image_is_read(run, monkeypatch, name, hint):
+    monkeypatch.setattr(api, "read_parts", None)
+    with pytest.raises(UserError, match=f"no layer called '{name}'.*{hint}") as raised:
+        convsmith.compress(run.path, keep_float=["head", name])
+    assert "\n" not in str(raised.value)
+
+
 def test_layers_that_stay_real_do_so_in_a_pruned_network_too(run):
     model = convsmith.load(run.path)
     pixels = numpy.random.default_rng(0).integers(0, 17, (32, 1, 8, 8), dtype=numpy.uint8)
     train = lambda network, kind: None  # noqa: E731
-    workshop = Workshop(model.module, api.input_of(model.card), [pixels], 1, 127, train, 0.3)
-    first = layers_of(workshop.proto.graph)[0].name
+    ready = folded(model.module, api.input_of(model.card))
+    workshop = Workshop(ready, [pixels], 1, 127, train, 0.3)
+    first = layers_of(ready.proto.graph)[0].name
     counts = [workshop.make("prune", kept)[1].integer_layers for kept in ((), [first])]
     assert counts[1] == counts[0] - 1
 

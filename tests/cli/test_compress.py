@@ -48,6 +48,7 @@ def test_it_can_be_read_and_parsed(capsys, run, monkeypatch):
     [
         (["--kind", "statc"], "did you mean `static`"),
         (["--keep-float", "auto", "--keep-float", "head"], "auto stands alone"),
+        (["--keep-float", "haed"], "no layer called 'haed' (did you mean `head`?)"),
         (["--bound", "100"], "--bound: must be from 0 to below 100 percentage points, got 100"),
         (["--bound", "nan"], "percentage points, got nan"),
         (["--kind", "qat", "--epochs", "nan"], "epochs must be more than 0, got nan"),
@@ -60,7 +61,7 @@ def test_a_mistake_is_a_line(capsys, run, words, said):
     code, _, told = call(capsys, "compress", run, *words)
     assert code == 2
     assert said in told
-    assert "folding" not in told  # nothing was begun
+    assert "calibrating" not in told  # nothing long was begun
     assert "Traceback" not in told
 
 

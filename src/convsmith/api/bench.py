@@ -6,7 +6,6 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -146,14 +145,8 @@ def bench(
     numbers = {"batches": sizes, "threads": counts, "rounds": (rounds,)}
     require_sensible(given, engines, numbers, seconds)
     usable, notes = installed(engines or tuple(ENGINES))
-    with ExitStack() as stack:
-        place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        subjects = told_apart(
-            [
-                subject_of(target, runs, place / str(number), usable, say)
-                for number, target in enumerate(given)
-            ]
-        )
+    with tempfile.TemporaryDirectory() as place:
+        subjects = opened(given, runs, Path(place), usable, say)
         planned = [
             each
             for subject in subjects
@@ -168,8 +161,7 @@ def bench(
         workers = {each.name: worker(each, subjects, sizes) for each in planned}
         take_turns(workers, sizes, rounds=rounds, seconds=seconds, say=say)
     found = [measured(each, workers[each.name]) for each in planned]
-    if not any(each.timed for each in found):
-        raise UserError(f"nothing could be run{''.join(f'; {e.name}: {e.failed}' for e in found)}")
+    require_figures(found)
     if not any(each.energy for each in workers.values()):
         notes.append("this machine does not tell how much energy it uses")
     told = Bench(
@@ -255,6 +247,18 @@ def configurations(
             )
 
 
+def opened(
+    given: Sequence[str], runs: PathLike | None, place: Path, engines: Sequence[str], say: Say
+) -> list[Subject]:
+    """Return what is to be timed; ONNX files that have to be made go below ``place``."""
+    return told_apart(
+        [
+            subject_of(target, runs, place / str(number), engines, say)
+            for number, target in enumerate(given)
+        ]
+    )
+
+
 def left_out(
     subjects: Sequence[Subject], planned: Sequence[Configuration], engines: Sequence[str]
 ) -> list[str]:
@@ -287,6 +291,12 @@ def worker(each: Configuration, subjects: Sequence[Subject], batches: Sequence[i
 def measured(each: Configuration, told: Worker) -> Configuration:
     """Return a configuration with what its process measured."""
     return replace(each, memory=told.memory, failed=told.failed, timed=told.result())
+
+
+def require_figures(found: Sequence[Configuration]) -> None:
+    """Raise UserError, saying why, if nothing at all could be run."""
+    if not any(each.timed for each in found):
+        raise UserError(f"nothing could be run{''.join(f'; {e.name}: {e.failed}' for e in found)}")
 
 
 def rate(timed: Timed | None) -> float:

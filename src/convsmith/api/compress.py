@@ -3,21 +3,21 @@
 import copy
 import math
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
 
 import torch
 from torch import nn
 
 from convsmith.api.drive import write_page
 from convsmith.api.evaluate import read_parts, threads
-from convsmith.api.finetune import fine_tune
+from convsmith.api.finetune import Training
+from convsmith.api.folded import Folded, folded
 from convsmith.api.load import load
 from convsmith.api.machine import usable_cores
 from convsmith.api.run import open_run, require_own_model
-from convsmith.api.samples import Samples, choose_samples
+from convsmith.api.samples import Sample, Samples, choose_samples
 from convsmith.api.variants import KINDS, Made, Workshop
 from convsmith.compression.fuse import FusedLayer
 from convsmith.compression.layers import Array, layers_of, require_layers
@@ -30,8 +30,6 @@ from convsmith.exporting.files import write_whole
 from convsmith.exporting.graph import Input
 from convsmith.exporting.libraries import require_installed
 from convsmith.processor import cpu_name, int8_support
-from convsmith.recipe.build import Parts
-from convsmith.recipe.schema import Recipe
 from convsmith.runs.folder import RunFolder, to_json, write_atomically
 from convsmith.runs.model_card import ModelCard
 
@@ -44,7 +42,6 @@ DEFAULT = ("fuse", "bf16", "weights", "static", "full")
 BATCHES = (1, 32, 64, 128, 256)
 JUDGED_AT = 32  # images in a batch, whose throughput decides what is slower
 FULL, NARROW = 127, 63  # the largest weight; the second where sums of two products have 16 bits
-QAT_RATE, PRUNE_SHARE = 1e-5, 0.1  # learning rates; the second is a share of the recipe's own
 
 
 @dataclass(frozen=True)
@@ -146,28 +143,25 @@ def compress(
         UserError: there is no such kind or layer, or a library is missing.
     """
     require_sensible(kinds, bound, share)
-    require_positive(calibration, images, min(batches, default=None), epochs, learning_rate)
+    require_positive(calibration=calibration, images=images, batches=min(batches, default=None))
+    require_positive(epochs=epochs, learning_rate=learning_rate)
     opened = open_run(run, runs)
     require_own_model(opened, model)
     loaded, recipe = load(opened.path, module=copy.deepcopy(model)), opened.recipe
+    require_images(loaded.card)
+    say("folding")
+    ready = folded(loaded.module, input_of(loaded.card))
+    if not is_auto(keep_float):
+        require_layers(ready.proto.graph, keep_float)
     parts = read_parts(opened, recipe, "test", data, data_root)
     samples = choose_samples(parts, recipe.seed, calibration, images)
     with threads(usable_cores()):
-        say(f"folding, and calibrating on {calibration:,} training images")
-        workshop = Workshop(
-            loaded.module,
-            input_of(loaded.card),
-            list(samples.calibration.batches()),
-            torch.get_num_threads(),
-            FULL if int8_support() else NARROW,
-            Training(recipe, parts, epochs, learning_rate, say),
-            share,
-        )
+        say(f"calibrating on {calibration:,} training images")
+        training = Training(recipe, parts, epochs, learning_rate, say)
+        workshop = workshop_of(ready, samples.calibration, training, share)
         kept, noises = chosen_float(workshop, samples, keep_float, bound, sensitivity, say)
-        made = [workshop.original()]
-        for kind in dict.fromkeys(kinds):
-            say(f"making {kind}")
-            made += workshop.make(kind, keep_float if kept is None else kept.layers)
+        made = made_of(workshop, kinds, keep_float if kept is None else kept.layers, say)
+        variants = measured(made, samples, batches, bound, say)
         found = Compressed(
             run=str(opened.path),
             part=samples.part,
@@ -176,9 +170,9 @@ def compress(
             int8=int8_support(),
             threads=torch.get_num_threads(),
             calibration_images=calibration,
-            variants=(variants := measured(made, samples, batches, bound, say)),
+            variants=variants,
             chosen=choose(variants),
-            layers=workshop.layers(),
+            layers=ready.layers(),
             sensitivity=noises,
             kept_float=kept,
             cuts=() if workshop.pruned is None else workshop.pruned.cuts,
@@ -188,9 +182,32 @@ def compress(
     return found
 
 
+def workshop_of(ready: Folded, calibration: Sample, training: Training, share: float) -> Workshop:
+    """Return what the variants are made of, as this machine's processor wants them."""
+    return Workshop(
+        ready,
+        list(calibration.batches()),
+        torch.get_num_threads(),
+        FULL if int8_support() else NARROW,
+        training,
+        share,
+    )
+
+
+def is_auto(keep_float: Sequence[str]) -> bool:
+    """Return whether the layers that stay in fp32 are to be found."""
+    return list(keep_float) == ["auto"]
+
+
 def input_of(card: ModelCard) -> Input:
     """Return what the network takes."""
     return Input(card.channels, card.image_size, card.mean, card.std, card.scale)
+
+
+def require_images(card: ModelCard) -> None:
+    """Raise UserError for a network of points."""
+    if card.scale != 255:
+        raise UserError("compress is for networks of images; this run trained on points")
 
 
 def require_sensible(kinds: Sequence[str], bound: float, share: float) -> None:
@@ -205,42 +222,11 @@ def require_sensible(kinds: Sequence[str], bound: float, share: float) -> None:
             raise UserError(f"{name} must be at least 0 and below 1, got {value}")
 
 
-def require_positive(*given: float | None) -> None:
+def require_positive(**given: float | None) -> None:
     """Raise UserError for a number that is not above 0 and finite; None is not given."""
-    names = ("calibration", "images", "batches", "epochs", "learning_rate")
-    for name, value in zip(names, given, strict=True):
+    for name, value in given.items():
         if value is not None and not 0 < value < math.inf:
             raise UserError(f"{name} must be more than 0, got {value:g}")
-
-
-@dataclass(frozen=True)
-class Training:
-    """How ``qat`` and ``prune`` train a network on, as its run trained it."""
-
-    recipe: Recipe
-    parts: Parts
-    epochs: float
-    learning_rate: float | None
-    say: Say
-
-    def __call__(self, network: nn.Module, kind: str) -> None:
-        """Train it in place."""
-        if kind == "qat":
-            optimizer: Mapping[str, Any] = {"name": "adamw", "weight_decay": 0.0}
-            rate = QAT_RATE
-        else:
-            optimizer = self.recipe.optimizer.model_dump(mode="json")
-            rate = PRUNE_SHARE * optimizer["learning_rate"]
-        chosen = {"learning_rate": self.learning_rate or rate}
-        fine_tune(
-            network,
-            self.recipe,
-            self.parts,
-            {**optimizer, **chosen},
-            epochs=self.epochs,
-            what=kind,
-            say=self.say,
-        )
 
 
 def chosen_float(
@@ -252,9 +238,7 @@ def chosen_float(
     say: Say,
 ) -> tuple[KeptFloat | None, tuple[LayerNoise, ...]]:
     """Return the layers that ``auto`` leaves in fp32, and what integers do to each layer alone."""
-    integers, auto = workshop.integers, list(keep_float) == ["auto"]
-    if not auto:
-        require_layers(integers.proto.graph, keep_float)
+    integers, auto = workshop.integers, is_auto(keep_float)
     if not (auto or sensitivity):
         return None, ()
     batches, labels = list(samples.selection.batches()), samples.selection.labels
@@ -278,6 +262,17 @@ def chosen_float(
         return lost
 
     return keep_worst([each.name for each in noises], drop, bound), noises
+
+
+def made_of(
+    workshop: Workshop, kinds: Sequence[str], keep_float: Collection[str], say: Say
+) -> list[Made]:
+    """Return the original and the variants of each kind."""
+    made = [workshop.original()]
+    for kind in dict.fromkeys(kinds):
+        say(f"making {kind}")
+        made += workshop.make(kind, keep_float)
+    return made
 
 
 def measured(

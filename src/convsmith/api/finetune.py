@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,9 +15,40 @@ from convsmith.recipe.schema import Recipe
 from convsmith.training.fit import EpochEnd, Step, fit
 from convsmith.training.job import State
 
-__all__ = ["fine_tune"]
+__all__ = ["Training", "fine_tune"]
 
 SAY_EVERY = 50  # steps
+QAT_RATE, PRUNE_SHARE = 1e-5, 0.1  # learning rates; the second is a share of the recipe's own
+
+
+@dataclass(frozen=True)
+class Training:
+    """How ``qat`` and ``prune`` train a network on, as its run trained it."""
+
+    recipe: Recipe
+    parts: Parts
+    epochs: float
+    learning_rate: float | None
+    say: Callable[[str], None]
+
+    def __call__(self, network: nn.Module, kind: str) -> None:
+        """Train it in place."""
+        if kind == "qat":
+            optimizer: Mapping[str, Any] = {"name": "adamw", "weight_decay": 0.0}
+            rate = QAT_RATE
+        else:
+            optimizer = self.recipe.optimizer.model_dump(mode="json")
+            rate = PRUNE_SHARE * optimizer["learning_rate"]
+        chosen = {"learning_rate": self.learning_rate or rate}
+        fine_tune(
+            network,
+            self.recipe,
+            self.parts,
+            {**optimizer, **chosen},
+            epochs=self.epochs,
+            what=kind,
+            say=self.say,
+        )
 
 
 def fine_tune(

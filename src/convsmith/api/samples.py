@@ -64,10 +64,8 @@ def choose_samples(parts: Parts, seed: int, calibration: int, most: int | None) 
     the selection and of the test part; None is all.
 
     Raises:
-        UserError: these are points, or too few images.
+        UserError: there are too few images.
     """
-    if parts.train.pixels.dtype != torch.uint8:
-        raise UserError("compress is for networks of images; this run trained on points")
     count = len(parts.train)
     order = torch.randperm(count, generator=generator(seed, "calibration"))
     if calibration >= count:

@@ -1,27 +1,23 @@
 """The variants that ``compress`` makes of a network, each ready to run, and its file."""
 
 import copy
-import tempfile
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from convsmith.api.folded import Folded, no_images, to_proto
 from convsmith.compression.calibrate import Calibrated, calibrated
 from convsmith.compression.ends import full
 from convsmith.compression.fake import fake_quantised, trained_weights
-from convsmith.compression.fuse import Fused, FusedLayer, fuse
+from convsmith.compression.fuse import fuse
 from convsmith.compression.layers import Array
 from convsmith.compression.measure import Runner, onnx_runner, torch_runner
 from convsmith.compression.prune import Pruned, prune
 from convsmith.compression.quantize import bf16_weights, dynamic, static, weights_only
-from convsmith.compression.runtime import executed, integer_layers, joined
-from convsmith.exporting.graph import Input
-from convsmith.exporting.libraries import require
-from convsmith.exporting.onnx import to_onnx
+from convsmith.compression.runtime import executed, integer_layers
 
 __all__ = ["KINDS", "Made", "Train", "Workshop"]
 
@@ -49,43 +45,23 @@ class Made:
 class Workshop:
     """What the variants are made of. ``calibration`` ``(N, C, H, W)`` uint8 are training images."""
 
-    network: nn.Module
-    given: Input
+    folded: Folded
     calibration: Sequence[Array]
     threads: int
     largest: int
     train: Train
     share: float
-    fused: Fused = field(init=False)
-    proto: Any = field(init=False)
     integers: Calibrated = field(init=False)
     pruned: Pruned | None = None
 
     def __post_init__(self) -> None:
-        self.fused = fuse(self.network, self.example())
-        self.proto = self.to_proto(self.fused.model)
-        self.integers = calibrated(self.proto, self.calibration, self.threads)
-
-    def example(self) -> Tensor:
-        """Return two images as the network takes them: normalised, here to nothing."""
-        return torch.zeros(2, self.given.channels, *self.given.image_size)
-
-    def to_proto(self, network: nn.Module) -> Any:
-        """Return a network as an ONNX model of uint8 images."""
-        with tempfile.TemporaryDirectory() as place:
-            path = Path(place) / "model.onnx"
-            to_onnx(network, self.given, path)
-            return require("onnx").load(path)
-
-    def layers(self) -> tuple[FusedLayer, ...]:
-        """Return the network's layers, what was folded and what ONNX Runtime does in one go."""
-        done = joined(self.proto)
-        return tuple(replace(each, joined=done.get(each.name, ())) for each in self.fused.layers)
+        self.integers = calibrated(self.folded.proto, self.calibration, self.threads)
 
     def original(self) -> Made:
         """Return the network as ``load`` gives it."""
-        runner = torch_runner(self.network, self.given)
-        return Made("original", PYTORCH, runner, size_of(self.network), "as it was trained, fp32")
+        network = self.folded.network
+        runner = torch_runner(network, self.folded.given)
+        return Made("original", PYTORCH, runner, size_of(network), "as it was trained, fp32")
 
     def make(self, kind: str, keep_float: Collection[str] = ()) -> list[Made]:
         """Return the variants of one kind; layers in ``keep_float`` stay as they are."""
@@ -94,33 +70,33 @@ class Workshop:
 
     def make_fuse(self, keep_float: Collection[str]) -> list[Made]:
         """Return the network with its normalisations folded, in both engines."""
-        folded = self.fused.model
-        runner = torch_runner(folded, self.given)
+        folded = self.folded.fused.model
+        runner = torch_runner(folded, self.folded.given)
         about = "BatchNorm folded, fp32"
         return [
             Made("fuse (PyTorch)", PYTORCH, runner, size_of(folded), about),
-            self.onnx("fuse", self.proto, about),
+            self.onnx("fuse", self.folded.proto, about),
         ]
 
     def make_bf16(self, keep_float: Collection[str]) -> list[Made]:
         """Return the folded network in bf16: computed so by PyTorch, stored so for ONNX Runtime."""
-        short = copy.deepcopy(self.fused.model).to(torch.bfloat16)
+        short = copy.deepcopy(self.folded.fused.model).to(torch.bfloat16)
         short.to(memory_format=torch.channels_last)
-        runner = torch_runner(short, self.given, torch.bfloat16, torch.channels_last)
+        runner = torch_runner(short, self.folded.given, torch.bfloat16, torch.channels_last)
         about = "folded, weights and arithmetic in bf16"
         return [
             Made("bf16 (PyTorch)", PYTORCH, runner, size_of(short), about),
-            self.onnx("bf16", bf16_weights(self.proto), "folded, weights kept in bf16"),
+            self.onnx("bf16", bf16_weights(self.folded.proto), "folded, weights kept in bf16"),
         ]
 
     def make_weights(self, keep_float: Collection[str]) -> list[Made]:
         """Return the network with int8 weights alone."""
-        made = weights_only(self.proto, keep_float=keep_float)
+        made = weights_only(self.folded.proto, keep_float=keep_float)
         return [self.onnx("weights", made, "int8 weights, real again when loaded")]
 
     def make_dynamic(self, keep_float: Collection[str]) -> list[Made]:
         """Return the network that takes the ranges of its activations as it runs."""
-        made = dynamic(self.proto, keep_float=keep_float, largest=self.largest)
+        made = dynamic(self.folded.proto, keep_float=keep_float, largest=self.largest)
         return [self.onnx("dynamic", made, "int8 weights, ranges taken at run time")]
 
     def make_static(self, keep_float: Collection[str]) -> list[Made]:
@@ -157,17 +133,18 @@ class Workshop:
 
     def make_qat(self, keep_float: Collection[str]) -> list[Made]:
         """Return the network trained on with rounded numbers, then quantised as ``static``."""
-        factors = [1 / (std * self.given.scale) for std in self.given.std]
+        given = self.folded.given
+        factors = [1 / (std * given.scale) for std in given.std]
         rounded = fake_quantised(
-            self.fused.model,
-            self.example(),
+            self.folded.fused.model,
+            no_images(given),
             largest=self.largest,
             factors=factors if self.integers.whole else (1.0,),
         )
         self.train(rounded, "qat")
-        learned = copy.deepcopy(self.fused.model)
+        learned = copy.deepcopy(self.folded.fused.model)
         learned.load_state_dict(trained_weights(rounded))
-        integers = calibrated(self.to_proto(learned), self.calibration, self.threads)
+        integers = calibrated(to_proto(learned, given), self.calibration, self.threads)
         # its biases have learned what rounding the weights changes
         integers = replace(integers, means=integers.whole)
         about = "static, after training on with rounded numbers" + left(keep_float)
@@ -175,9 +152,10 @@ class Workshop:
 
     def make_prune(self, keep_float: Collection[str]) -> list[Made]:
         """Return the network with fewer channels, trained on: in fp32, and with integers."""
-        self.pruned = prune(self.network, self.example(), self.share)
+        example = no_images(self.folded.given)
+        self.pruned = prune(self.folded.network, example, self.share)
         self.train(self.pruned.model, "prune")
-        proto = self.to_proto(fuse(self.pruned.model, self.example()).model)
+        proto = to_proto(fuse(self.pruned.model, example).model, self.folded.given)
         before, after = self.pruned.parameters
         about = f"{after / before:.0%} of the parameters, folded, fp32"
         integers = calibrated(proto, self.calibration, self.threads)

@@ -82,12 +82,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0, 1 for a failure, 2 for a mistake, 128 + n for signal n."""
     given = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in given
-    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no crash
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    share_processor()
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, terminate)  # while a run trains, it has a handler of its own
+    prepare_process()
     try:
         code = group.main(given, prog_name="convsmith", standalone_mode=False)
         if sys.stdout is not None:  # it is None where the shell has closed it: `>&-`
@@ -99,14 +94,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message(), file=sys.stderr)
         sys.exit(2)
-    except click.UsageError as error:
-        message = lower(error.format_message())
-        if "unexpected extra argument" in message and "=" in message:
-            message += ": every setting needs a --set of its own"
-        usage = f"\ntry `{error.ctx.command_path} --help`" if error.ctx else ""
-        fail(f"convsmith: {message}{usage}", 2, as_json, "UsageError")
     except click.ClickException as error:
-        fail(f"convsmith: {lower(error.format_message())}", error.exit_code, as_json, "UsageError")
+        fail(f"convsmith: {refusal(error)}", error.exit_code, as_json, "UsageError")
     except (KeyboardInterrupt, click.Abort):
         fail("convsmith: stopped", 130, as_json, "Interrupted")
     except Terminated:
@@ -118,12 +107,17 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         place = f"{error.filename}: " if error.filename else ""
         fail(f"convsmith: {place}{error.strerror or error}", 1, as_json, "OSError")
     except Exception:  # noqa: BLE001  # the last line of defence: a bug of ours, shown whole
-        text = (
-            f"{traceback.format_exc()}convsmith: this is a bug in convsmith {__version__}: please "
-            "report it to the project's issue tracker, with the lines above and what "
-            "`convsmith doctor` prints"
-        )
-        fail(text, 70, as_json, "InternalError")
+        fail(bug(), 70, as_json, "InternalError")
+
+
+def prepare_process() -> None:
+    """Set up what holds for the whole process: its streams, its threads, how it is ended."""
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no crash
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    share_processor()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, terminate)  # while a run trains, it has a handler of its own
 
 
 def share_processor() -> None:
@@ -145,6 +139,25 @@ def terminate(number: int, frame: object) -> NoReturn:
 def lower(text: str) -> str:
     """Return a sentence as the continuation of one."""
     return text[:1].lower() + text[1:].rstrip(".")
+
+
+def refusal(error: click.ClickException) -> str:
+    """Return what is wrong with the words of a command, and where to read how it is used."""
+    message = lower(error.format_message())
+    if not isinstance(error, click.UsageError):
+        return message
+    if "unexpected extra argument" in message and "=" in message:
+        message += ": every setting needs a --set of its own"
+    return f"{message}\ntry `{error.ctx.command_path} --help`" if error.ctx else message
+
+
+def bug() -> str:
+    """Return what is said of the exception that is being handled, which is a bug of ours."""
+    return (
+        f"{traceback.format_exc()}convsmith: this is a bug in convsmith {__version__}: please "
+        "report it to the project's issue tracker, with the lines above and what "
+        "`convsmith doctor` prints"
+    )
 
 
 def mistakes_of(error: ConvsmithError) -> dict[str, Any]:

@@ -77,38 +77,14 @@ def list_folder(root: Path) -> Listing:
     Raises:
         DataError: there is no such folder, or no class in it.
     """
-    if root.is_file():
-        raise DataError(f"{root} is a file; folder: takes a folder with one folder a class")
-    if not root.is_dir():
-        near = did_you_mean(root.name, [p.name for p in root.parent.glob("*/")])
-        raise DataError(f"there is no folder {root}{near}; name one that is there: folder:PATH")
+    require_folder(root)
     listing = Listing(root)
-    names = {path.name: path for path in folders_in(root, listing)}
-    parts = {name: PARTS[name.lower()] for name in names if name.lower() in PARTS}
-    if "train" in parts.values():
-        for name in names.keys() - parts.keys():
-            listing.problems.append(Problem(name, "is neither train, val nor test"))
-        given = [(part, names[name]) for name, part in sorted(parts.items())]
-    else:
-        if parts:
-            raise DataError(
-                f"{root} has {' and '.join(sorted(parts))} but no train: put the classes to train "
-                "on into train/, or rename it if it is a class"
-            )
-        given = [("", root)]
     found: dict[str, set[str]] = defaultdict(set)
     empty: dict[str, list[str]] = defaultdict(list)
-    for part, place in given:
-        places: dict[str, str] = {}
-        for folder in folders_in(place, listing):
+    for part, place in parts_in(listing):
+        for folder in classes_in(place, listing):
             before = len(listing.entries)
-            real = os.path.realpath(folder)
-            other = places.setdefault(real, folder.name)
-            if Path(os.path.realpath(root)).is_relative_to(real) or other != folder.name:
-                what = "leads round in a circle" if other == folder.name else f"is {other} again"
-                listing.problems.append(Problem(relative(folder, root), f"is a link that {what}"))
-                continue
-            visited = {os.path.realpath(root), real}
+            visited = {os.path.realpath(root), os.path.realpath(folder)}
             add_files(listing, folder, folder.name, part, visited)
             if len(listing.entries) > before:
                 found[folder.name].add(part)
@@ -119,6 +95,46 @@ def list_folder(root: Path) -> Listing:
     note_loose(listing, root)
     finish(listing, found, empty)
     return listing
+
+
+def require_folder(root: Path) -> None:
+    """Raise DataError, naming the nearest, if there is no such folder."""
+    if root.is_file():
+        raise DataError(f"{root} is a file; folder: takes a folder with one folder a class")
+    if not root.is_dir():
+        near = did_you_mean(root.name, [p.name for p in root.parent.glob("*/")])
+        raise DataError(f"there is no folder {root}{near}; name one that is there: folder:PATH")
+
+
+def parts_in(listing: Listing) -> list[tuple[str, Path]]:
+    """Return the parts and their folders; where there are none, all of the root, of no part."""
+    names = {path.name: path for path in folders_in(listing.root, listing)}
+    parts = {name: PARTS[name.lower()] for name in names if name.lower() in PARTS}
+    if "train" in parts.values():
+        for name in names.keys() - parts.keys():
+            listing.problems.append(Problem(name, "is neither train, val nor test"))
+        return [(part, names[name]) for name, part in sorted(parts.items())]
+    if parts:
+        raise DataError(
+            f"{listing.root} has {' and '.join(sorted(parts))} but no train: put the classes to "
+            "train on into train/, or rename it if it is a class"
+        )
+    return [("", listing.root)]
+
+
+def classes_in(place: Path, listing: Listing) -> Iterator[Path]:
+    """Yield the folders of the classes, each once: links to one of them are noted."""
+    root = os.path.realpath(listing.root)
+    places: dict[str, str] = {}
+    for folder in folders_in(place, listing):
+        real = os.path.realpath(folder)
+        other = places.setdefault(real, folder.name)
+        if not Path(root).is_relative_to(real) and other == folder.name:
+            yield folder
+            continue
+        what = "leads round in a circle" if other == folder.name else f"is {other} again"
+        name = relative(folder, listing.root)
+        listing.problems.append(Problem(name, f"is a link that {what}"))
 
 
 def finish(

@@ -103,6 +103,17 @@ def test_all_images_that_cannot_be_used_are_named(client):
     assert error["images"][2]["reason"] == "d is empty"
 
 
+def test_a_drawing_is_refused_with_the_formats_that_are_read(client):
+    drawing = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"><path d="M0 0"/></svg>'
+    answer = ask(client, ("logo.svg", drawing))
+    assert answer.status_code == 422
+    (only,) = answer.json()["error"]["images"]
+    assert only["reason"] == (
+        "logo.svg is a drawing in SVG; the images that are read are "
+        "AVIF, BMP, GIF, JPEG, PNG, TIFF and WEBP"
+    )
+
+
 def test_what_is_served_is_described(client):
     about = client.get("/v1/model").json()
     assert about["name"] == "colours"
@@ -129,6 +140,24 @@ def test_examples_are_the_golden_samples(client):
 def test_health(client):
     assert client.get("/healthz").text == "ok\n"
     assert client.get("/readyz").text == "ready\n"
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/v1/model", "/v1/examples/0"])
+def test_head_is_get_without_the_body(client, path):
+    whole, head = client.get(path), client.head(path)
+    assert head.status_code == 200
+    assert head.content == b""
+    drop = lambda headers: {k: v for k, v in headers.items() if k != "date"}  # noqa: E731
+    assert drop(head.headers) == drop(whole.headers)
+    assert int(head.headers["content-length"]) == len(whole.content)
+    assert client.get(path).content == whole.content  # the connection is in order
+
+
+def test_head_is_refused_where_get_is_and_counted_by_its_route(client):
+    assert client.head("/v1/predict").status_code == 405
+    assert client.head("/nowhere").status_code == 404
+    counts = client.get("/metrics").text
+    assert 'convsmith_requests_total{path="/v1/predict",status="405"}' in counts
 
 
 @pytest.mark.parametrize(

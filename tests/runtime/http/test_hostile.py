@@ -74,6 +74,28 @@ def test_a_file_that_is_two_things_is_refused(content, also):
         read(content)
 
 
+DRAWING = b'<svg xmlns="http://www.w3.org/2000/svg"><script>1</script><circle r="9"/></svg>'
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (DRAWING, "a drawing in SVG"),
+        (b'\xef\xbb\xbf<?xml version="1.0"?>\n<!-- drawn -->\n' + DRAWING, "a drawing in SVG"),
+        (b'<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN">' + DRAWING, "a drawing in SVG"),
+        (b"\n<!DOCTYPE html><html><body>" + DRAWING, "a web page"),
+        (b"<?php echo 1; ?>", "a program in PHP"),
+        (b"%PDF-1.7\n1 0 obj", "a PDF document"),
+        (zipped(), "a ZIP archive"),
+        (b"Rar!\x1a\x07\x01\x00", "a RAR archive"),
+        (b"7z\xbc\xaf\x27\x1c\x00\x04", "a 7z archive"),
+    ],
+)
+def test_a_file_of_another_kind_is_called_that_and_the_formats_are_named(content, kind):
+    with pytest.raises(ImageError, match=f"^the file is {kind}; the images that are read are AVIF"):
+        read(content)
+
+
 def test_photographs_with_more_in_them_are_sound():
     frames = [Image.new("RGB", (30, 20), colour) for colour in ("red", "blue")]
     several = io.BytesIO()

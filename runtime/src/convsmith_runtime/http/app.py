@@ -16,6 +16,7 @@ from convsmith_runtime import __version__
 from convsmith_runtime.decode import quiet
 from convsmith_runtime.http.answers import Answers, Failure, Model, answer, describe, refusal, words
 from convsmith_runtime.http.guard import Guard
+from convsmith_runtime.http.head import Head
 from convsmith_runtime.http.limits import Limits, Refused
 from convsmith_runtime.http.metrics import Measured, Metrics
 from convsmith_runtime.http.page import page
@@ -118,6 +119,7 @@ def create_app(
     )
     app.add_middleware(Guard, key=key, hosts=hosts)
     app.add_middleware(Measured, metrics=metrics)
+    app.add_middleware(Head)
     add_refusals(app, metrics)
     add_predict(app, service)  # first: routes are tried in their order
     add_state(app, service, metrics)

@@ -14,8 +14,9 @@ log = logging.getLogger("convsmith_runtime.http")
 # What browsers and cameras write. Pillow knows many more, some of which start other programs.
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
-# What else a file must not be at the same time. Photographs with a film behind them are sound.
+# What a file must not be, alone or besides. Photographs with a film behind them are sound.
 AT_THE_START = {
+    b"<!doctype svg": "a drawing in SVG",
     b"%pdf-": "a PDF document",
     b"<!doctype": "a web page",
     b"<html": "a web page",
@@ -28,6 +29,7 @@ ANYWHERE = {
     b"7z\xbc\xaf\x27\x1c": "a 7z archive",
 }
 START = 1024  # bytes; PDF readers look as far
+ALONE = (b"<", b"%PDF-", b"PK", *ANYWHERE)  # no image begins so
 ZIP_END = b"PK\x05\x06"
 ZIP_END_BYTES = 22
 
@@ -43,9 +45,12 @@ def read_upload(
     """
     if not upload.content:
         raise ImageError(f"{upload.name} is empty")
-    second = second_nature(upload.content)
-    if second is not None:
-        raise ImageError(f"{upload.name} is {second} as well as an image")
+    other = other_nature(upload.content)
+    if other is not None and is_alone(upload.content):
+        known = f"{', '.join(FORMATS[:-1])} and {FORMATS[-1]}"
+        raise ImageError(f"{upload.name} is {other}; the images that are read are {known}")
+    if other is not None:
+        raise ImageError(f"{upload.name} is {other} as well as an image")
     file = BytesIO(upload.content)
     file.name = upload.name
     try:
@@ -57,12 +62,17 @@ def read_upload(
         raise ImageError(f"{upload.name} cannot be read: its contents are not valid") from error
 
 
-def second_nature(content: bytes) -> str | None:
-    """Return what a file is besides an image, as a reader of that other kind would find it."""
+def is_alone(content: bytes) -> bool:
+    """Return whether a file of another kind is nothing besides: it begins as no image does."""
+    return content.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(ALONE)
+
+
+def other_nature(content: bytes) -> str | None:
+    """Return what a file is, perhaps besides an image, as a reader of that kind would find it."""
     start = content[:START].lower()
-    for mark, kind in AT_THE_START.items():
-        if mark in start:
-            return kind
+    marks = [mark for mark in AT_THE_START if mark in start]
+    if marks:
+        return AT_THE_START[min(marks, key=start.find)]
     for mark, kind in ANYWHERE.items():
         if mark in content:
             return kind

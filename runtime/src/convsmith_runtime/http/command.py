@@ -5,15 +5,19 @@ import json
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from secrets import token_hex
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from convsmith_runtime.errors import BundleError
 from convsmith_runtime.http.limits import Limits
 from convsmith_runtime.words import printable
+
+if TYPE_CHECKING:
+    from convsmith_runtime.bundle import Bundle
 
 __all__ = ["command"]
 
@@ -189,13 +193,7 @@ def serve(
     threads = given["threads"] or cores()
     predictor = Predictor(open_bundle(bundle), threads)
     warm_up(predictor, given["batch"])
-    limits = Limits(
-        body_bytes=given["max_body"] * 2**20,
-        pixels=int(given["max_pixels"] * 1e6),
-        images=given["max_images"],
-        queue=given["queue"],
-        deadline=given["deadline"],
-    )
+    limits = limits_of(given)
     batch, wait = given["batch"], given["wait_ms"] / 1000
     try:
         bound = listen(host, port)
@@ -205,23 +203,31 @@ def serve(
     app = create_app(
         predictor, limits=limits, batch=batch, wait=wait, threads=threads, key=key, hosts=hosts
     )
-    about = {
-        "address": address(host, bound),
-        "name": predictor.bundle.name,
-        "classes": len(predictor.bundle.classes),
-    }
-
-    def on_start() -> None:
-        if as_json:
-            print(json.dumps(about), flush=True)
-        else:
-            name = printable(predictor.bundle.name)
-            classes = len(predictor.bundle.classes)
-            print(f"serving {name}, {classes} classes: {about['address']}", flush=True)
-            print("Ctrl-C stops", file=sys.stderr, flush=True)
-
-    run(app, bound, limits.upload_seconds + limits.deadline, on_start)
+    started = partial(say_started, predictor.bundle, address(host, bound), as_json)
+    run(app, bound, limits.upload_seconds + limits.deadline, started)
     print("stopped", file=sys.stderr)
+
+
+def limits_of(given: Mapping[str, Any]) -> Limits:
+    """Return the limits that the options say, in bytes and pixels."""
+    return Limits(
+        body_bytes=given["max_body"] * 2**20,
+        pixels=int(given["max_pixels"] * 1e6),
+        images=given["max_images"],
+        queue=given["queue"],
+        deadline=given["deadline"],
+    )
+
+
+def say_started(bundle: "Bundle", address: str, as_json: bool) -> None:
+    """Print the address, for a person or as JSON, and what is served there."""
+    classes = len(bundle.classes)
+    if as_json:
+        about = {"address": address, "name": bundle.name, "classes": classes}
+        print(json.dumps(about), flush=True)
+    else:
+        print(f"serving {printable(bundle.name)}, {classes} classes: {address}", flush=True)
+        print("Ctrl-C stops", file=sys.stderr, flush=True)
 
 
 def cores() -> int:
