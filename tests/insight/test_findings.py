@@ -180,6 +180,7 @@ def test_consequences_are_not_reported_beside_their_cause():
 def test_small_gradients_of_what_is_learnt_are_no_finding():
     learnt = tuple(reading(step, 0.01, gradient=1e-9) for step in range(150, 200, 5))
     assert find(replace(HEALTHY, readings=HEALTHY.readings + learnt)) == ()
+    assert find(replace(HEALTHY, readings=learnt)) == ()  # of a finished run's batches alone
 
 
 def test_advice_on_the_rate_is_of_the_right_size():

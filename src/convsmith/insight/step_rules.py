@@ -161,10 +161,13 @@ def rate_too_low(evidence: Evidence) -> Iterator[Finding]:
 
 
 def learning(evidence: Evidence) -> list[Reading]:
-    """Return the readings from while there was much to learn."""
+    """Return the readings from while there was much to learn.
+
+    That is told by the first loss of the training: readings may all be from its end.
+    """
     if not evidence.readings:
         return []
-    first = evidence.readings[0].loss
+    first = max(evidence.readings[0].loss, ends(evidence)[0])
     return [each for each in evidence.readings if each.loss > LEARNT * first]
 
 
