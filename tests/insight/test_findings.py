@@ -183,6 +183,14 @@ def test_small_gradients_of_what_is_learnt_are_no_finding():
     assert find(replace(HEALTHY, readings=learnt)) == ()  # of a finished run's batches alone
 
 
+@pytest.mark.parametrize("largest", [math.inf, math.nan])
+def test_a_step_that_fp16_left_out_is_no_exploding_gradient(largest):
+    left_out = reading(1, 2.3, gradient=largest, ratio=0.0)
+    stem = replace(left_out.layers[0], gradient=left_out.layers[1].gradient)
+    left_out = replace(left_out, layers=(stem, *left_out.layers[1:]))
+    assert find(replace(HEALTHY, readings=(left_out, *HEALTHY.readings))) == ()
+
+
 def test_advice_on_the_rate_is_of_the_right_size():
     low = find(replace(HEALTHY, **SICK["rate-low"]))[0]
     assert low.sets == ("optimizer.learning_rate=10",)  # 2e-5 to a thousandth: 50, so 100 times

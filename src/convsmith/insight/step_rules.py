@@ -51,11 +51,15 @@ def nonfinite(evidence: Evidence) -> Iterator[Finding]:
 
 
 def exploding(evidence: Evidence) -> Iterator[Finding]:
-    """A gradient with values above 100."""
+    """A gradient with values above 100.
+
+    One that is not finite is another rule's, or a step that fp16 left out, as it does by design.
+    """
     seen = [
         (layer.gradient.largest, layer.name, reading)
         for reading in evidence.readings
         for layer in reading.layers
+        if math.isfinite(layer.gradient.largest)
     ]
     largest, name, reading = max(seen, key=lambda each: each[0], default=(0.0, "", None))
     if reading is None or largest <= EXPLODING:
