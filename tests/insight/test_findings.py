@@ -214,6 +214,11 @@ def test_a_loss_that_leaps_up_from_nothing_is_a_spike():
     assert (spike.rule, spike.step) == ("spike", 51)
 
 
+def test_a_validation_loss_that_was_zero_is_no_crash():
+    course = epochs(val=(1.9, 0.6, 0.0, 0.8, 0.9), top1=(0.99, 0.8))
+    assert [each.rule for each in find(replace(HEALTHY, epochs=course))] == ["overfit"]
+
+
 def test_a_class_that_was_never_seen_is_no_label_noise():
     sure = (400, 20, 5, 2, 1, 1, 0, 2, 20, 30)  # its labels are all at the end
     assert find(replace(HEALTHY, held_out=survey(sure=sure))) == ()

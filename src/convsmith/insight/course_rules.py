@@ -71,7 +71,7 @@ def overfitting(evidence: Evidence) -> Iterator[Finding]:
         severity="bad" if risen and gap > WIDE_GAP else "warn",
         what="the network learns its training images by heart",
         evidence=f"the validation loss was {val_loss(best):.3g} after epoch {best.epoch} and is "
-        f"{end:.3g} now, {end / val_loss(best):.2f} times as much; top-1 is "
+        f"{end:.3g} now, {end / max(val_loss(best), TINY):.3g} times as much; top-1 is "
         f"{known[-1].train_top1:.1%} in training and {known[-1].val_top1:.1%} in validation",
         cause="a network that is large for the number of images, and trained long",
         change="augment, regularise, or stop early",
