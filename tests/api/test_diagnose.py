@@ -13,7 +13,9 @@ from torch import nn
 import convsmith
 from convsmith.api import watching
 from convsmith.cli.main import main
+from convsmith.data import load_source
 from convsmith.errors import DamagedError, UserError
+from convsmith.recipe.build import split
 
 SHORT = "train.epochs=5"
 
@@ -47,6 +49,14 @@ def test_the_first_layer_and_step_that_are_not_finite_are_named():
     assert [each.rule for each in found.findings] == ["nonfinite"]
     assert found.findings[0].step == 8
     assert found.findings[0].layer == "stage1.1"
+
+
+@pytest.mark.parametrize(("augment", "mixed"), [("none", False), ("{cutmix: 0.5}", True)])
+def test_rules_are_told_whether_images_are_mixed(augment, mixed):
+    recipe = convsmith.load_recipe("digits", sets=[f"data.augment={augment}"]).recipe
+    source = load_source("digits", None)
+    known = watching.about(recipe, source, split(recipe, source), own_model=False)
+    assert known.settings.mixed is mixed
 
 
 def test_a_network_of_ones_own_stays_as_it_is():

@@ -21,6 +21,7 @@ SETTINGS = Settings(
     norm="batch",
     dropout=0.2,
     augmented=True,
+    mixed=False,
     balanced=False,
     chosen=True,
 )
@@ -212,6 +213,14 @@ def test_a_loss_that_leaps_up_from_nothing_is_a_spike():
     values = [2.0] * 10 + [0.0] * 40 + [5.0] + [0.0] * 10
     (spike,) = find(replace(HEALTHY, losses=tuple(enumerate(values, 1))))
     assert (spike.rule, spike.step) == ("spike", 51)
+
+
+def test_mixed_images_that_stay_hard_are_no_underfitting():
+    course = epochs(train=(2.2, 1.9, 1.7, 1.5, 1.4), top1=(0.6, 0.95))
+    healthy = replace(HEALTHY, epochs=course, settings=replace(SETTINGS, mixed=True))
+    assert find(healthy) == ()
+    worse = tuple(replace(each, val_loss=2.0, val_top1=0.58) for each in course)
+    assert [each.rule for each in find(replace(healthy, epochs=worse))][:1] == ["underfit"]
 
 
 def test_a_validation_loss_that_was_zero_is_no_crash():

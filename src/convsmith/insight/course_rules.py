@@ -100,6 +100,9 @@ def underfitting(evidence: Evidence) -> Iterator[Finding]:
         return
     if last.val_top1 is not None and top1 - last.val_top1 > CLOSE:
         return
+    mixed = evidence.settings.mixed and last.val_loss is not None
+    if mixed and val_loss(last) <= LEFT * guesser:
+        return  # only mixed images are hard: the loss of what is not mixed is low
     beside = "" if last.val_top1 is None else f" ({last.val_top1:.1%} in validation)"
     yield Finding(
         rule="underfit",
