@@ -105,6 +105,14 @@ def test_events_without_their_fields_are_damage(run, tmp_path):
         convsmith.diagnose(copied)
 
 
+def test_a_loss_that_was_not_finite_when_the_run_was_killed_is_borne(run, tmp_path):
+    copied = tmp_path / "copied"
+    shutil.copytree(run.path, copied)
+    with (copied / "metrics.jsonl").open("a") as file:
+        file.write('{"event": "step", "step": 10000, "loss": null}\n')
+    assert [each.rule for each in convsmith.diagnose(copied).findings] == ["underfit"]
+
+
 def test_the_network_that_is_looked_at_is_the_one_that_was_trained(tmp_path, monkeypatch):
     run = convsmith.train("digits", epochs=2, runs=tmp_path, progress="none")
     seen = []

@@ -3,7 +3,7 @@
 import copy
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -127,7 +127,7 @@ def with_course(known: Evidence, run: Run) -> Evidence:
     try:
         return replace(
             known,
-            losses=tuple((e["step"], e["loss"]) for e in events if e["event"] == "step"),
+            losses=tuple(logged_losses(events)),
             epochs=tuple(to_epoch(e) for e in events if e["event"] == "epoch"),
             readings=logged(events),
             nonfinite=last_nonfinite(events),
@@ -220,10 +220,12 @@ def gradients(job: Job, state: State) -> list[Reading]:
     with torch.random.fork_rng(range(torch.cuda.device_count())):
         for number, (images, labels) in zip(range(GRADIENTS), batches, strict=False):
             watch = Watch(job.model)
-            total, _ = add_gradients(job, state, images, labels)
-            loss = float(total) / len(labels)
-            readings.append(watch.read(number + 1, 0.0, loss, updated=False))
-            watch.close()
+            try:
+                total, _ = add_gradients(job, state, images, labels)
+                loss = float(total) / len(labels)
+                readings.append(watch.read(number + 1, 0.0, loss, updated=False))
+            finally:
+                watch.close()
     return readings
 
 
@@ -321,6 +323,13 @@ def logged(events: Sequence[dict[str, Any]]) -> tuple[Reading, ...]:
         elif event["event"] == "rollback":
             found = [each for each in found if each.step <= event["to"]]
     return tuple(found)
+
+
+def logged_losses(events: Sequence[dict[str, Any]]) -> Iterator[tuple[int, float]]:
+    """Yield the losses of a run by step; one that was not finite is null in a log."""
+    for event in events:
+        if event["event"] == "step" and event["loss"] is not None:
+            yield event["step"], event["loss"]
 
 
 def to_epoch(event: dict[str, Any]) -> Epoch:
