@@ -171,6 +171,19 @@ def test_the_place_is_named():
     assert find(replace(HEALTHY, **SICK["overfit"]))[0].epoch == 3
 
 
+def test_hidden_units_are_held_against_their_own_limit():
+    hidden = Units("hidden", "relu", False, 16, tuple(range(15)), 0.9, None)
+    sick = replace(HEALTHY, trained=replace(survey(), units=(hidden,)))
+    assert find(sick)[0].plot.level.y == 0.9
+
+
+def test_a_cause_is_a_rule_that_is_tried_before():
+    tried = set()
+    for name, (_, causes) in RULES.items():
+        assert set(causes) <= tried, name
+        tried.add(name)
+
+
 def test_consequences_are_not_reported_beside_their_cause():
     both = SICK["nonfinite"] | SICK["underfit"]
     assert [each.rule for each in find(replace(HEALTHY, **both))] == ["nonfinite"]
@@ -236,3 +249,5 @@ def test_a_class_that_was_never_seen_is_no_label_noise():
 def test_the_share_of_wrong_labels_is_estimated():
     wrong = find(replace(HEALTHY, **SICK["label-noise"]))[0]
     assert wrong.what == "about 18% of the labels are wrong"  # 50 of 500 in 5 of 9 places
+    turned = find(replace(HEALTHY, held_out=survey(sure=(0,) * 5 + (90,) * 5)))[0]
+    assert turned.what == "about 100% of the labels are wrong"
