@@ -15,7 +15,7 @@ from convsmith.api import watching
 from convsmith.cli.main import main
 from convsmith.data import load_source
 from convsmith.errors import DamagedError, UserError
-from convsmith.recipe.build import split
+from convsmith.recipe import build
 
 SHORT = "train.epochs=5"
 
@@ -55,7 +55,7 @@ def test_the_first_layer_and_step_that_are_not_finite_are_named():
 def test_rules_are_told_whether_images_are_mixed(augment, mixed):
     recipe = convsmith.load_recipe("digits", sets=[f"data.augment={augment}"]).recipe
     source = load_source("digits", None)
-    known = watching.about(recipe, source, split(recipe, source), own_model=False)
+    known = watching.about(recipe, source, build.split(recipe, source), own_model=False)
     assert known.settings.mixed is mixed
 
 

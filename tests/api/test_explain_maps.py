@@ -25,9 +25,7 @@ class Known:
 
 def mapped(maps_of):
     maps_of.layer = None
-    images = [
-        Chosen(str(n), torch.randint(0, 256, (1, 8, 8), dtype=torch.uint8)) for n in range(4)
-    ]
+    images = [Chosen(str(n), torch.randint(0, 256, (1, 8, 8), dtype=torch.uint8)) for n in range(4)]
     return map_images(Known(), images, maps_of, None, check=True)
 
 
