@@ -1,6 +1,6 @@
 """Does `convsmith diagnose` find what is planted, and nothing in trainings that are healthy?
 
-    python benchmarks/diagnose.py planted --data-root DATA
+    python benchmarks/diagnose.py planted
     python benchmarks/diagnose.py healthy --seeds 3 --data-root DATA
     python benchmarks/diagnose.py cost digits mnist --seeds 3 --work /tmp/cost --data-root DATA
 

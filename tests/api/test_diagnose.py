@@ -13,7 +13,9 @@ from torch import nn
 import convsmith
 from convsmith.api import watching
 from convsmith.cli.main import main
+from convsmith.data import load_source
 from convsmith.errors import DamagedError, UserError
+from convsmith.recipe import build
 
 SHORT = "train.epochs=5"
 
@@ -47,6 +49,14 @@ def test_the_first_layer_and_step_that_are_not_finite_are_named():
     assert [each.rule for each in found.findings] == ["nonfinite"]
     assert found.findings[0].step == 8
     assert found.findings[0].layer == "stage1.1"
+
+
+@pytest.mark.parametrize(("augment", "mixed"), [("none", False), ("{cutmix: 0.5}", True)])
+def test_rules_are_told_whether_images_are_mixed(augment, mixed):
+    recipe = convsmith.load_recipe("digits", sets=[f"data.augment={augment}"]).recipe
+    source = load_source("digits", None)
+    known = watching.about(recipe, source, build.split(recipe, source), own_model=False)
+    assert known.settings.mixed is mixed
 
 
 def test_a_network_of_ones_own_stays_as_it_is():
@@ -93,6 +103,14 @@ def test_events_without_their_fields_are_damage(run, tmp_path):
         file.write('{"event": "epoch"}\n')
     with pytest.raises(DamagedError, match=r"metrics\.jsonl is not as convsmith wrote it"):
         convsmith.diagnose(copied)
+
+
+def test_a_loss_that_was_not_finite_when_the_run_was_killed_is_borne(run, tmp_path):
+    copied = tmp_path / "copied"
+    shutil.copytree(run.path, copied)
+    with (copied / "metrics.jsonl").open("a") as file:
+        file.write('{"event": "step", "step": 10000, "loss": null}\n')
+    assert [each.rule for each in convsmith.diagnose(copied).findings] == ["underfit"]
 
 
 def test_the_network_that_is_looked_at_is_the_one_that_was_trained(tmp_path, monkeypatch):

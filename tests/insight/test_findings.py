@@ -21,6 +21,7 @@ SETTINGS = Settings(
     norm="batch",
     dropout=0.2,
     augmented=True,
+    mixed=False,
     balanced=False,
     chosen=True,
 )
@@ -170,6 +171,19 @@ def test_the_place_is_named():
     assert find(replace(HEALTHY, **SICK["overfit"]))[0].epoch == 3
 
 
+def test_hidden_units_are_held_against_their_own_limit():
+    hidden = Units("hidden", "relu", False, 16, tuple(range(15)), 0.9, None)
+    sick = replace(HEALTHY, trained=replace(survey(), units=(hidden,)))
+    assert find(sick)[0].plot.level.y == 0.9
+
+
+def test_a_cause_is_a_rule_that_is_tried_before():
+    tried = set()
+    for name, (_, causes) in RULES.items():
+        assert set(causes) <= tried, name
+        tried.add(name)
+
+
 def test_consequences_are_not_reported_beside_their_cause():
     both = SICK["nonfinite"] | SICK["underfit"]
     assert [each.rule for each in find(replace(HEALTHY, **both))] == ["nonfinite"]
@@ -180,6 +194,15 @@ def test_consequences_are_not_reported_beside_their_cause():
 def test_small_gradients_of_what_is_learnt_are_no_finding():
     learnt = tuple(reading(step, 0.01, gradient=1e-9) for step in range(150, 200, 5))
     assert find(replace(HEALTHY, readings=HEALTHY.readings + learnt)) == ()
+    assert find(replace(HEALTHY, readings=learnt)) == ()  # of a finished run's batches alone
+
+
+@pytest.mark.parametrize("largest", [math.inf, math.nan])
+def test_a_step_that_fp16_left_out_is_no_exploding_gradient(largest):
+    left_out = reading(1, 2.3, gradient=largest, ratio=0.0)
+    stem = replace(left_out.layers[0], gradient=left_out.layers[1].gradient)
+    left_out = replace(left_out, layers=(stem, *left_out.layers[1:]))
+    assert find(replace(HEALTHY, readings=(left_out, *HEALTHY.readings))) == ()
 
 
 def test_advice_on_the_rate_is_of_the_right_size():
@@ -205,6 +228,19 @@ def test_a_loss_that_leaps_up_from_nothing_is_a_spike():
     assert (spike.rule, spike.step) == ("spike", 51)
 
 
+def test_mixed_images_that_stay_hard_are_no_underfitting():
+    course = epochs(train=(2.2, 1.9, 1.7, 1.5, 1.4), top1=(0.6, 0.95))
+    healthy = replace(HEALTHY, epochs=course, settings=replace(SETTINGS, mixed=True))
+    assert find(healthy) == ()
+    worse = tuple(replace(each, val_loss=2.0, val_top1=0.58) for each in course)
+    assert [each.rule for each in find(replace(healthy, epochs=worse))][:1] == ["underfit"]
+
+
+def test_a_validation_loss_that_was_zero_is_no_crash():
+    course = epochs(val=(1.9, 0.6, 0.0, 0.8, 0.9), top1=(0.99, 0.8))
+    assert [each.rule for each in find(replace(HEALTHY, epochs=course))] == ["overfit"]
+
+
 def test_a_class_that_was_never_seen_is_no_label_noise():
     sure = (400, 20, 5, 2, 1, 1, 0, 2, 20, 30)  # its labels are all at the end
     assert find(replace(HEALTHY, held_out=survey(sure=sure))) == ()
@@ -213,3 +249,5 @@ def test_a_class_that_was_never_seen_is_no_label_noise():
 def test_the_share_of_wrong_labels_is_estimated():
     wrong = find(replace(HEALTHY, **SICK["label-noise"]))[0]
     assert wrong.what == "about 18% of the labels are wrong"  # 50 of 500 in 5 of 9 places
+    turned = find(replace(HEALTHY, held_out=survey(sure=(0,) * 5 + (90,) * 5)))[0]
+    assert turned.what == "about 100% of the labels are wrong"

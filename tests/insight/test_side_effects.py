@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 import convsmith.insight
 import convsmith.planning
+from convsmith.insight.unchanged import unchanged
 
 PACKAGES = (convsmith.insight, convsmith.planning)
 
@@ -27,6 +28,16 @@ PACKAGES = (convsmith.insight, convsmith.planning)
 def passed_within(context, case):
     with context:
         case.model(case.images)
+
+
+def read_once(watch_of, case):
+    watch = watch_of(case.model, histograms=True)
+    try:
+        with unchanged(case.model):
+            case.model(case.images)
+        assert watch.read(1, 0.1, 1.0).layers
+    finally:
+        watch.close()
 
 
 def make_sgd(model):
@@ -61,7 +72,7 @@ TOOLS: dict[str, Callable[[Any, Case], object]] = {
     "insight.survey.survey": lambda tool, case: tool(case.model, [(case.images, case.labels)]),
     "insight.target_layer.target_layer": lambda tool, case: tool(case.model, case.images),
     "insight.unchanged.unchanged": lambda tool, case: passed_within(tool(case.model), case),
-    "insight.watch.Watch": lambda tool, case: tool(case.model).close(),
+    "insight.watch.Watch": read_once,
     "insight.weight_shuffle.shuffled_similarity": lambda tool, case: tool(
         case.model, case.images, case.labels, case.maps, summed, looks=2
     ),
@@ -92,7 +103,8 @@ def takes_network(tool: Any) -> bool:
         methods = [
             each for name, each in vars(tool).items() if name[0] != "_" or name == "__init__"
         ]
-        return any(takes_network(each) for each in methods if inspect.isfunction(each))
+        bare = [getattr(each, "__func__", each) for each in methods]  # of class and static methods
+        return any(takes_network(each) for each in bare if inspect.isfunction(each))
     if not inspect.isfunction(tool):
         return False
     hints = {name: hint for name, hint in get_type_hints(tool).items() if name != "return"}
@@ -221,9 +233,13 @@ def test_a_tool_without_an_entry_would_be_found():
     class Looker:
         def __init__(self, model: nn.Sequential) -> None: ...
 
-    assert [takes_network(each) for each in (look, many, other, Looker)] == [
-        True,
-        True,
-        False,
-        True,
-    ]
+    class Made:
+        @classmethod
+        def of(cls, model: nn.Module) -> None: ...
+
+    class Still:
+        @staticmethod
+        def look(model: nn.Module) -> None: ...
+
+    assert all(takes_network(each) for each in (look, many, Looker, Made, Still))
+    assert not takes_network(other)

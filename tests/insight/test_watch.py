@@ -60,6 +60,38 @@ def test_a_reading_says_what_happened_in_the_step(batch):
     assert reading.outputs[2].spread.zeros == pytest.approx(float((normed <= 0).float().mean()))
 
 
+def test_a_validation_between_two_steps_is_not_looked_at(batch):
+    model = network()
+    watch = Watch(model)
+    with torch.inference_mode():
+        model.eval()(torch.full_like(batch[0], 50.0))
+    loss = step(model.train(), torch.optim.SGD(model.parameters(), 0.1), *batch)
+    normed = next(each for each in watch.read(1, 0.1, loss).outputs if each.kind == "BatchNorm2d")
+    watch.close()
+    assert normed.spread.largest < 10
+
+
+def test_an_output_without_values_is_left_out(batch):
+    class Empty(nn.Module):
+        def forward(self, x):
+            return x[:, :0]
+
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.empty, self.head = Empty(), nn.Linear(64, 3)
+
+        def forward(self, x):
+            self.empty(x)
+            return self.head(x.flatten(1))
+
+    model = Both()
+    watch = Watch(model, histograms=True)
+    loss = step(model, torch.optim.SGD(model.parameters(), 0.1), *batch)
+    assert [each.name for each in watch.read(1, 0.1, loss).outputs] == ["head"]
+    watch.close()
+
+
 def test_training_goes_on_to_the_same_bits_with_and_without_being_watched(batch):
     plain, watched = network(), network()
     for model in (plain, watched):

@@ -62,8 +62,9 @@ class Explanation:
 class Explanations:
     """Several images, explained by one method.
 
-    ``shuffled`` is how like the maps stay, as a rank correlation, while the network's layers are
-    shuffled from the head down to the one named. ``page`` is the run's page if they went into it.
+    ``shuffled`` is how like the first maps (up to 8, none that is flat) stay, as a rank
+    correlation, while the network's layers are shuffled from the head down to the one named.
+    ``page`` is the run's page if they went into it.
     """
 
     run: Path

@@ -109,6 +109,8 @@ def map_images(
 ) -> tuple[list[Mapped], dict[str, float]]:
     """Return the images with their maps, and how like these stay when layers are shuffled.
 
+    The latter is of the first images, up to 8.
+
     Args:
         model: the network.
         chosen: the images.
@@ -136,11 +138,21 @@ def map_images(
             if check:
                 trust = faithfulness(model.module, images, where, maps)
             if check and start == 0:
-                like = shuffled_similarity(model.module, images, where, maps, explain)
-                shuffled = {name: float(each.mean()) for name, each in like.items()}
+                shuffled = likeness(model.module, images, where, maps, explain)
             parts = zip(some, probabilities, targets.tolist(), maps.cpu(), trust, strict=True)
             found += [mapped(model.classes, explain, *part) for part in parts]
     return found, shuffled
+
+
+def likeness(
+    model: nn.Module, images: Tensor, targets: Tensor, maps: Tensor, explain: Explainer
+) -> dict[str, float]:
+    """Return how like maps stay on average; empty if all are flat, for these have no likeness."""
+    uneven = maps.amax((1, 2)) > maps.amin((1, 2))
+    if not uneven.any():
+        return {}
+    found = shuffled_similarity(model, images[uneven], targets[uneven], maps[uneven], explain)
+    return {name: float(each.mean()) for name, each in found.items()}
 
 
 def mapped(

@@ -125,9 +125,10 @@ def load(
         if card.name not in MODELS:
             raise folder.damaged(folder.model, f"says {card.name!r}, and no network is called so")
         try:
-            module = MODELS[card.name](
-                len(card.classes), card.channels, card.image_size, **card.options
-            )
+            with torch.random.fork_rng(devices=[]):  # initial weights, which are not kept
+                module = MODELS[card.name](
+                    len(card.classes), card.channels, card.image_size, **card.options
+                )
         except (TypeError, ValueError) as error:
             raise folder.damaged(folder.model, f"has wrong options: {error}") from error
     weights = read_weights(folder)

@@ -3,7 +3,7 @@
 import copy
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,6 +29,7 @@ from convsmith.insight.watch import Reading, Watch
 from convsmith.randomness import generator
 from convsmith.recipe.build import (
     Parts,
+    augmentation,
     build_job,
     build_model,
     build_state,
@@ -66,7 +67,7 @@ def watch_recipe(ready: Trial, epochs: int, images: int, shown: Progress) -> Evi
     recipe, parts = ready.ready.recipe, ready.ready.parts
     job, state = ready.job(recipe.seed)
     seen = train_watched(job, state, min(epochs, job.epochs), shown)
-    known = about(recipe, parts, own_model=ready.own_model)
+    known = about(recipe, ready.ready.source, parts, own_model=ready.own_model)
     known = replace(
         known,
         complete=state.epoch == job.epochs,
@@ -108,7 +109,7 @@ def watch_run(
         model = build_model(recipe, len(parts.classes), parts.train.channels, size)
     load_weights(model.state_dict(), weights_of(run))
     job = replace(build_job(recipe, parts, source, device, model), ema=None)
-    known = about(recipe, parts, own_model=run.environment.get("own_model", False))
+    known = about(recipe, source, parts, own_model=run.environment.get("own_model", False))
     known = replace(with_course(known, run), complete=run.finished)
     known = look(known, recipe, parts, job, images)
     if not known.readings:  # last, since passes in training mode change BatchNorm's statistics
@@ -126,7 +127,7 @@ def with_course(known: Evidence, run: Run) -> Evidence:
     try:
         return replace(
             known,
-            losses=tuple((e["step"], e["loss"]) for e in events if e["event"] == "step"),
+            losses=tuple(logged_losses(events)),
             epochs=tuple(to_epoch(e) for e in events if e["event"] == "epoch"),
             readings=logged(events),
             nonfinite=last_nonfinite(events),
@@ -219,14 +220,16 @@ def gradients(job: Job, state: State) -> list[Reading]:
     with torch.random.fork_rng(range(torch.cuda.device_count())):
         for number, (images, labels) in zip(range(GRADIENTS), batches, strict=False):
             watch = Watch(job.model)
-            total, _ = add_gradients(job, state, images, labels)
-            loss = float(total) / len(labels)
-            readings.append(watch.read(number + 1, 0.0, loss, updated=False))
-            watch.close()
+            try:
+                total, _ = add_gradients(job, state, images, labels)
+                loss = float(total) / len(labels)
+                readings.append(watch.read(number + 1, 0.0, loss, updated=False))
+            finally:
+                watch.close()
     return readings
 
 
-def about(recipe: Recipe, parts: Parts, *, own_model: bool) -> Evidence:
+def about(recipe: Recipe, source: Source, parts: Parts, *, own_model: bool) -> Evidence:
     """Return what is known before anything is looked at."""
     options, model = recipe.optimizer.options, {} if own_model else recipe.model.options
     train, rates = recipe.train, [k for k in options if k.endswith("learning_rate")]
@@ -240,6 +243,7 @@ def about(recipe: Recipe, parts: Parts, *, own_model: bool) -> Evidence:
         norm=model.get("norm"),
         dropout=model.get("dropout"),
         augmented=recipe.data.augment != "none",
+        mixed=augmentation(recipe, source).mixes,
         balanced=recipe.data.balance != "none",
         chosen=train.early_stopping is not None or train.keep == "best",
     )
@@ -319,6 +323,13 @@ def logged(events: Sequence[dict[str, Any]]) -> tuple[Reading, ...]:
         elif event["event"] == "rollback":
             found = [each for each in found if each.step <= event["to"]]
     return tuple(found)
+
+
+def logged_losses(events: Sequence[dict[str, Any]]) -> Iterator[tuple[int, float]]:
+    """Yield the losses of a run by step; one that was not finite is null in a log."""
+    for event in events:
+        if event["event"] == "step" and event["loss"] is not None:
+            yield event["step"], event["loss"]
 
 
 def to_epoch(event: dict[str, Any]) -> Epoch:

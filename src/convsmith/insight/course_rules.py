@@ -71,7 +71,7 @@ def overfitting(evidence: Evidence) -> Iterator[Finding]:
         severity="bad" if risen and gap > WIDE_GAP else "warn",
         what="the network learns its training images by heart",
         evidence=f"the validation loss was {val_loss(best):.3g} after epoch {best.epoch} and is "
-        f"{end:.3g} now, {end / val_loss(best):.2f} times as much; top-1 is "
+        f"{end:.3g} now, {end / max(val_loss(best), TINY):.3g} times as much; top-1 is "
         f"{known[-1].train_top1:.1%} in training and {known[-1].val_top1:.1%} in validation",
         cause="a network that is large for the number of images, and trained long",
         change="augment, regularise, or stop early",
@@ -100,6 +100,9 @@ def underfitting(evidence: Evidence) -> Iterator[Finding]:
         return
     if last.val_top1 is not None and top1 - last.val_top1 > CLOSE:
         return
+    mixed = evidence.settings.mixed and last.val_loss is not None
+    if mixed and val_loss(last) <= LEFT * guesser:
+        return  # only mixed images are hard: the loss of what is not mixed is low
     beside = "" if last.val_top1 is None else f" ({last.val_top1:.1%} in validation)"
     yield Finding(
         rule="underfit",

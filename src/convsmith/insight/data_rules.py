@@ -40,7 +40,7 @@ def label_noise(evidence: Evidence) -> Iterator[Finding]:
     yield Finding(
         rule="label-noise",
         severity="bad" if least > 3 * NOISE else "warn",
-        what=f"about {far / images / chance:.0%} of the labels are wrong",
+        what=f"about {min(1.0, far / images / chance):.0%} of the labels are wrong",
         evidence=f"among the {images:,} {part} images in which the network is surest, the label of "
         f"{far:,} is one of the {half} least likely classes of {classes}; mistakes of a network's "
         "own hardly ever are",

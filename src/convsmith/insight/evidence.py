@@ -64,7 +64,8 @@ class Settings:
     """The values of a recipe that advice is given in terms of.
 
     ``rates`` are the optimizer's rates by option name, the learning rate first; ``norm`` is the
-    network's option, None if it has none; ``chosen`` is whether the validation part chooses when to
+    network's option, None if it has none; ``mixed`` is whether training images are mixed with one
+    another, which keeps their loss high; ``chosen`` is whether the validation part chooses when to
     stop or which weights to keep.
     """
 
@@ -77,6 +78,7 @@ class Settings:
     norm: str | None
     dropout: float | None
     augmented: bool
+    mixed: bool
     balanced: bool
     chosen: bool
 

@@ -51,11 +51,15 @@ def nonfinite(evidence: Evidence) -> Iterator[Finding]:
 
 
 def exploding(evidence: Evidence) -> Iterator[Finding]:
-    """A gradient with values above 100."""
+    """A gradient with values above 100.
+
+    One that is not finite is another rule's, or a step that fp16 left out, as it does by design.
+    """
     seen = [
         (layer.gradient.largest, layer.name, reading)
         for reading in evidence.readings
         for layer in reading.layers
+        if math.isfinite(layer.gradient.largest)
     ]
     largest, name, reading = max(seen, key=lambda each: each[0], default=(0.0, "", None))
     if reading is None or largest <= EXPLODING:
@@ -161,10 +165,13 @@ def rate_too_low(evidence: Evidence) -> Iterator[Finding]:
 
 
 def learning(evidence: Evidence) -> list[Reading]:
-    """Return the readings from while there was much to learn."""
+    """Return the readings from while there was much to learn.
+
+    That is told by the first loss of the training: readings may all be from its end.
+    """
     if not evidence.readings:
         return []
-    first = evidence.readings[0].loss
+    first = max(evidence.readings[0].loss, ends(evidence)[0])
     return [each for each in evidence.readings if each.loss > LEARNT * first]
 
 

@@ -45,7 +45,9 @@ def dead_units(evidence: Evidence) -> Iterator[Finding]:
         change="a lower learning rate, or normalisation before the ReLU",
         sets=(*rate_sets(evidence.settings, 0.1), *norm_sets(evidence.settings)),
         layer=worst.name,
-        plot=unit_plot("Dead channels by layer", shares, DEAD[0]),
+        plot=unit_plot(
+            "Dead channels by layer", shares, (DEAD if worst.places else DEAD_HIDDEN)[0]
+        ),
     )
 
 

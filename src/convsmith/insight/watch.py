@@ -78,7 +78,8 @@ class Watch:
     """Looks at a network from now until :meth:`close`, through hooks that change nothing. Final.
 
     Make one before a step, take :meth:`read` after it and close it. Of several micro-batches the
-    first is looked at; gradients are those of the whole batch, after clipping.
+    first is looked at, and no pass without gradients, such as validation between two steps;
+    gradients are those of the whole batch, after clipping.
     """
 
     def __init__(self, model: nn.Module, *, histograms: bool = False) -> None:
@@ -94,7 +95,9 @@ class Watch:
 
     def _hook(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
         def look(module: nn.Module, inputs: Any, output: Any) -> None:
-            if name not in self._outputs and isinstance(output, Tensor) and output.ndim > 1:
+            if name in self._outputs or not torch.is_grad_enabled():  # the latter: validation
+                return
+            if isinstance(output, Tensor) and output.ndim > 1 and output.numel():
                 # a copy: the next layer may work in place
                 seen = output.detach()[:IMAGES].float().clone()
                 self._outputs[name] = (type(module).__name__, seen)
