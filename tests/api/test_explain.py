@@ -1,17 +1,20 @@
 """``explain`` from end to end: pictures, figures, the run's page, and mistakes of the user."""
 
 import json
+import shutil
 
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from tests.insight.snapshot import Case, changes, snapshot
 from tests.reporting.builders import read_page
 
 import convsmith
 from convsmith.cli.main import main
 from convsmith.data import load_source
-from convsmith.errors import DamagedError, DataError, UserError
+from convsmith.errors import CheckpointError, DamagedError, DataError, UserError
+from convsmith.runs.folder import RunFolder
 
 QUICK = ["train.precision=fp32", "train.memory_format=contiguous"]  # nothing to measure
 
@@ -129,6 +132,23 @@ def test_mistakes_of_the_user_are_one_line(run, photo, capsys):
         convsmith.explain(run.path, photo, method="gradcam")
     with pytest.raises(DataError, match="is not there"):
         convsmith.explain(run.path, "gone.png")
+
+
+def with_weights(run, path, change):
+    """Copy a run, with other weights that its checksums vouch for."""
+    shutil.copytree(run.path, path)
+    weights = load_file(path / "weights.safetensors")
+    changed = {name: change(tensor) for name, tensor in weights.items()}
+    save_file(changed, path / "weights.safetensors")
+    RunFolder(path).seal()
+    return path
+
+
+def test_weights_of_another_network_are_named(run, tmp_path):
+    path = with_weights(run, tmp_path / "wide", lambda each: torch.stack([each, each]))
+    for command in (convsmith.load, convsmith.evaluate, convsmith.diagnose):
+        with pytest.raises(CheckpointError, match=r"wide.weights\.safetensors: weights do not fit"):
+            command(path)
 
 
 def test_networks_and_data_that_have_no_maps_are_told_apart(tmp_path, photo):

@@ -14,7 +14,7 @@ from torch import nn
 
 from convsmith.api.elsewhere import for_this_machine
 from convsmith.api.evaluate import read_parts
-from convsmith.api.load import read_weights
+from convsmith.api.load import put_weights
 from convsmith.api.progress import Outlook, Progress
 from convsmith.api.run import Run, require_own_model
 from convsmith.api.trial import Trial
@@ -106,7 +106,10 @@ def watch_run(
     else:
         size = parts.train.image_size
         model = build_model(recipe, len(parts.classes), parts.train.channels, size)
-    load_weights(model.state_dict(), weights_of(run))
+    if run.finished:
+        put_weights(run.folder, model)
+    else:
+        load_weights(model.state_dict(), newest_weights(run))
     job = replace(build_job(recipe, parts, source, device, model), ema=None)
     known = about(recipe, parts, own_model=run.environment.get("own_model", False))
     known = replace(with_course(known, run), complete=run.finished)
@@ -126,7 +129,7 @@ def with_course(known: Evidence, run: Run) -> Evidence:
     try:
         return replace(
             known,
-            losses=tuple((e["step"], e["loss"]) for e in events if e["event"] == "step"),
+            losses=tuple(to_loss(e) for e in events if e["event"] == "step"),
             epochs=tuple(to_epoch(e) for e in events if e["event"] == "epoch"),
             readings=logged(events),
             nonfinite=last_nonfinite(events),
@@ -135,10 +138,8 @@ def with_course(known: Evidence, run: Run) -> Evidence:
         raise DamagedError(f"{run.folder.metrics} is not as convsmith wrote it") from error
 
 
-def weights_of(run: Run) -> dict[str, torch.Tensor]:
-    """Return a finished run's weights, or those of the newest checkpoint."""
-    if run.finished:
-        return read_weights(run.folder)
+def newest_weights(run: Run) -> dict[str, torch.Tensor]:
+    """Return the weights of an unfinished run's newest checkpoint."""
     folders = checkpoints(run.folder.checkpoints)
     if not folders:
         raise CheckpointError(f"{run.folder.checkpoints}: there is no checkpoint")
@@ -321,17 +322,33 @@ def logged(events: Sequence[dict[str, Any]]) -> tuple[Reading, ...]:
     return tuple(found)
 
 
+def to_loss(event: dict[str, Any]) -> tuple[int, float]:
+    """Return the step and loss that a run has logged."""
+    return number(event["step"]), number(event["loss"])
+
+
 def to_epoch(event: dict[str, Any]) -> Epoch:
     """Return the end of an epoch as a run has logged it."""
     train, val = event["train"], event["val"] or {}
     return Epoch(
-        epoch=event["epoch"],
-        step=event["step"],
-        train_loss=train["loss"],
-        train_top1=train["top1"],
-        val_loss=val.get("loss"),
-        val_top1=val.get("top1"),
+        epoch=number(event["epoch"]),
+        step=number(event["step"]),
+        train_loss=number(train["loss"]),
+        train_top1=number(train["top1"]),
+        val_loss=number(val.get("loss")),
+        val_top1=number(val.get("top1")),
     )
+
+
+def number(value: Any) -> Any:
+    """Return a logged number; null is one that was not finite.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if value is not None and type(value) not in (int, float):
+        raise TypeError(f"{value!r} is no number")
+    return value
 
 
 def last_nonfinite(events: Sequence[dict[str, Any]]) -> NonFinite | None:
