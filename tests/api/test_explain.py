@@ -144,6 +144,15 @@ def with_weights(run, path, change):
     return path
 
 
+def test_weights_that_are_no_numbers_explain_nothing(run, tmp_path, capsys):
+    path = with_weights(run, tmp_path / "nan", lambda each: each * float("nan"))
+    page = (path / "report.html").read_bytes()
+    status, output = call(capsys, "explain", path, "--class", "8")
+    assert status == 2
+    assert "is NaN or infinite: there is nothing to explain; `convsmith diagnose`" in output.err
+    assert (path / "report.html").read_bytes() == page
+
+
 def test_weights_of_another_network_are_named(run, tmp_path):
     path = with_weights(run, tmp_path / "wide", lambda each: torch.stack([each, each]))
     for command in (convsmith.load, convsmith.evaluate, convsmith.diagnose):
