@@ -96,11 +96,19 @@ def test_a_run_is_diagnosed_from_its_files_and_its_page_says_so(run, capsys):
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_events_without_their_fields_are_damage(run, tmp_path):
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"event": "epoch"}',
+        '{"event": "step", "step": 1, "loss": "low"}',
+        '{"event": "epoch", "epoch": 1, "step": 1, "train": {"loss": [1], "top1": 0}, "val": null}',
+    ],
+)
+def test_events_without_their_fields_are_damage(run, tmp_path, line):
     copied = tmp_path / "copied"
     shutil.copytree(run.path, copied)
     with (copied / "metrics.jsonl").open("a") as file:
-        file.write('{"event": "epoch"}\n')
+        file.write(f"{line}\n")
     with pytest.raises(DamagedError, match=r"metrics\.jsonl is not as convsmith wrote it"):
         convsmith.diagnose(copied)
 

@@ -1,17 +1,20 @@
 """``explain`` from end to end: pictures, figures, the run's page, and mistakes of the user."""
 
 import json
+import shutil
 
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from tests.insight.snapshot import Case, changes, snapshot
 from tests.reporting.builders import read_page
 
 import convsmith
 from convsmith.cli.main import main
 from convsmith.data import load_source
-from convsmith.errors import DamagedError, DataError, UserError
+from convsmith.errors import CheckpointError, DamagedError, DataError, UserError
+from convsmith.runs.folder import RunFolder
 
 QUICK = ["train.precision=fp32", "train.memory_format=contiguous"]  # nothing to measure
 
@@ -131,6 +134,36 @@ def test_mistakes_of_the_user_are_one_line(run, photo, capsys):
         convsmith.explain(run.path, "gone.png")
 
 
+def with_weights(run, path, change):
+    """Copy a run, with other weights that its checksums vouch for."""
+    shutil.copytree(run.path, path)
+    weights = load_file(path / "weights.safetensors")
+    changed = {name: change(tensor) for name, tensor in weights.items()}
+    save_file(changed, path / "weights.safetensors")
+    RunFolder(path).seal()
+    return path
+
+
+def test_weights_that_are_no_numbers_explain_nothing(run, tmp_path, capsys):
+    path = with_weights(run, tmp_path / "nan", lambda each: each * float("nan"))
+    page = (path / "report.html").read_bytes()
+    status, output = call(capsys, "explain", path, "--class", "8")
+    assert status == 2
+    assert "is NaN or infinite: there is nothing to explain; `convsmith diagnose`" in output.err
+    assert (path / "report.html").read_bytes() == page
+    (finding,) = convsmith.diagnose(path, progress="none").findings
+    assert finding.rule == "nonfinite"
+    assert "in the stored weights, `" in finding.evidence
+    assert finding.layer
+
+
+def test_weights_of_another_network_are_named(run, tmp_path):
+    path = with_weights(run, tmp_path / "wide", lambda each: torch.stack([each, each]))
+    for command in (convsmith.load, convsmith.evaluate, convsmith.diagnose):
+        with pytest.raises(CheckpointError, match=r"wide.weights\.safetensors: weights do not fit"):
+            command(path)
+
+
 def test_networks_and_data_that_have_no_maps_are_told_apart(tmp_path, photo):
     place = {"runs": tmp_path, "progress": "none", "epochs": 1}
     flat = convsmith.train("digits", sets=[*QUICK, "model=mlp"], **place)
@@ -171,7 +204,7 @@ def test_no_mistake_is_nothing_to_explain(run, capsys):
         status, output = call(capsys, "explain", run.path, "--mistakes")
     finally:
         path.write_text(whole)
-    assert status == 0
+        assert status == 0
     assert output.out.startswith("the network made no mistake")
     assert "There was nothing to explain." in read_page(run.path / "report.html").text
 

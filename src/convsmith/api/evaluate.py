@@ -12,7 +12,7 @@ from torch import nn
 
 from convsmith.api.elsewhere import for_this_machine
 from convsmith.api.label_errors import LabelReport, check_labels
-from convsmith.api.load import read_card, read_weights
+from convsmith.api.load import put_weights, read_card
 from convsmith.api.measuring import Measuring
 from convsmith.api.progress import ticking
 from convsmith.api.robustness import Robustness, measure_robustness, require_images
@@ -36,7 +36,6 @@ from convsmith.runs.model_card import ModelCard
 from convsmith.runs.results import Score
 from convsmith.training.device import resolve_device
 from convsmith.training.precision import make_precision
-from convsmith.training.snapshot import load_weights
 
 __all__ = ["Evaluated", "Part", "evaluate"]
 
@@ -144,7 +143,6 @@ def prepare(
 ) -> Measuring:
     """Return a run's network with its final weights, and what its training measured with."""
     source, parts = data
-    weights = read_weights(opened.folder)
     if model is None:
         size = parts.train.image_size
         model = build_model(recipe, len(parts.classes), parts.train.channels, size)
@@ -152,7 +150,7 @@ def prepare(
         model = copy.deepcopy(model)
     layout = LAYOUTS[recipe.train.memory_format]
     model.to(device=device, memory_format=layout)  # type: ignore[call-overload]
-    load_weights(model.state_dict(), weights)
+    put_weights(opened.folder, model)
     return Measuring(
         folder=opened.folder,
         recipe=recipe,

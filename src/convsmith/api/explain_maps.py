@@ -129,6 +129,7 @@ def map_images(
             some = chosen[start : start + BATCH]
             pixels = torch.stack([each.pixels for each in some])
             images, probabilities = normalise(pixels.to(device)), model.probabilities(pixels)
+            require_finite(some, probabilities)
             targets = probabilities.argmax(1)
             if target is not None:
                 targets = torch.full_like(targets, model.classes.index(target))
@@ -153,6 +154,16 @@ def likeness(
         return {}
     found = shuffled_similarity(model, images[uneven], targets[uneven], maps[uneven], explain)
     return {name: float(each.mean()) for name, each in found.items()}
+
+
+def require_finite(chosen: Sequence[Chosen], probabilities: Tensor) -> None:
+    """Raise UserError, naming the image, where the network's output is no number."""
+    wrong = (~probabilities.isfinite().all(1)).nonzero().flatten().tolist()
+    if wrong:
+        raise UserError(
+            f"the network's output for {chosen[wrong[0]].name} is NaN or infinite: there is "
+            "nothing to explain; `convsmith diagnose` says where that comes from"
+        )
 
 
 def mapped(

@@ -70,6 +70,7 @@ def write_gallery(run: RunFolder, name: str, found: Sequence[Mapped], about: Seq
                 figures=figures_of(trust),
             )
         )
+    run.explanations.mkdir(parents=True, exist_ok=True)  # nothing may have been explained yet
     gallery = asdict(StoredExplanations(title, method, words, tuple(stored)))
     write_atomically(run.explanations / f"{name}.json", json.dumps(gallery, indent=2) + "\n")
 

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from convsmith.api.run import open_run
 from convsmith.data.decode import decode
 from convsmith.data.normalise import Normalise
-from convsmith.errors import DataError, UserError
+from convsmith.errors import CheckpointError, DataError, UserError
 from convsmith.models import MODELS
 from convsmith.runs.folder import RunFolder
 from convsmith.runs.model_card import ModelCard
 from convsmith.training.snapshot import load_weights
 
-__all__ = ["Guess", "Model", "Prediction", "load", "read_card", "read_weights"]
+__all__ = ["Guess", "Model", "Prediction", "load", "put_weights", "read_card", "read_weights"]
 
 
 @dataclass(frozen=True)
@@ -131,9 +131,21 @@ def load(
                 )
         except (TypeError, ValueError) as error:
             raise folder.damaged(folder.model, f"has wrong options: {error}") from error
-    weights = read_weights(folder)
-    load_weights(module.state_dict(), weights)
+    put_weights(folder, module)
     return Model(module, card)
+
+
+def put_weights(folder: RunFolder, module: nn.Module) -> None:
+    """Load a finished run's weights into a network.
+
+    Raises:
+        RunError: the run has not finished.
+        DamagedError: the file is damaged, or of another network.
+    """
+    try:
+        load_weights(module.state_dict(), read_weights(folder))
+    except CheckpointError as error:
+        raise CheckpointError(f"{folder.weights}: {error}") from error
 
 
 def read_card(folder: RunFolder) -> ModelCard:

@@ -14,7 +14,7 @@ from torch import nn
 
 from convsmith.api.elsewhere import for_this_machine
 from convsmith.api.evaluate import read_parts
-from convsmith.api.load import read_weights
+from convsmith.api.load import put_weights
 from convsmith.api.progress import Outlook, Progress
 from convsmith.api.run import Run, require_own_model
 from convsmith.api.trial import Trial
@@ -107,10 +107,18 @@ def watch_run(
     else:
         size = parts.train.image_size
         model = build_model(recipe, len(parts.classes), parts.train.channels, size)
-    load_weights(model.state_dict(), weights_of(run))
+    if run.finished:
+        put_weights(run.folder, model)
+    else:
+        load_weights(model.state_dict(), newest_weights(run))
     job = replace(build_job(recipe, parts, source, device, model), ema=None)
     known = about(recipe, source, parts, own_model=run.environment.get("own_model", False))
     known = replace(with_course(known, run), complete=run.finished)
+    spoiled = first_nonfinite(model)
+    if spoiled:
+        last = max((step for step, _ in known.losses), default=0)
+        found = NonFinite(last, f"in the stored weights, `{spoiled}`")
+        return replace(known, nonfinite=known.nonfinite or found)
     known = look(known, recipe, parts, job, images)
     if not known.readings:  # last, since passes in training mode change BatchNorm's statistics
         known = replace(known, readings=tuple(gradients(job, build_state(recipe, job))))
@@ -136,10 +144,14 @@ def with_course(known: Evidence, run: Run) -> Evidence:
         raise DamagedError(f"{run.folder.metrics} is not as convsmith wrote it") from error
 
 
-def weights_of(run: Run) -> dict[str, torch.Tensor]:
-    """Return a finished run's weights, or those of the newest checkpoint."""
-    if run.finished:
-        return read_weights(run.folder)
+def first_nonfinite(model: nn.Module) -> str | None:
+    """Return the name of the first weights or statistics that hold NaN or infinity, if any do."""
+    named = model.state_dict().items()
+    return next((name for name, tensor in named if not tensor.isfinite().all()), None)
+
+
+def newest_weights(run: Run) -> dict[str, torch.Tensor]:
+    """Return the weights of an unfinished run's newest checkpoint."""
     folders = checkpoints(run.folder.checkpoints)
     if not folders:
         raise CheckpointError(f"{run.folder.checkpoints}: there is no checkpoint")
@@ -329,20 +341,31 @@ def logged_losses(events: Sequence[dict[str, Any]]) -> Iterator[tuple[int, float
     """Yield the losses of a run by step; one that was not finite is null in a log."""
     for event in events:
         if event["event"] == "step" and event["loss"] is not None:
-            yield event["step"], event["loss"]
+            yield number(event["step"]), number(event["loss"])
 
 
 def to_epoch(event: dict[str, Any]) -> Epoch:
     """Return the end of an epoch as a run has logged it."""
     train, val = event["train"], event["val"] or {}
     return Epoch(
-        epoch=event["epoch"],
-        step=event["step"],
-        train_loss=train["loss"],
-        train_top1=train["top1"],
-        val_loss=val.get("loss"),
-        val_top1=val.get("top1"),
+        epoch=number(event["epoch"]),
+        step=number(event["step"]),
+        train_loss=number(train["loss"]),
+        train_top1=number(train["top1"]),
+        val_loss=number(val.get("loss")),
+        val_top1=number(val.get("top1")),
     )
+
+
+def number(value: Any) -> Any:
+    """Return a logged number; null is one that was not finite.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if value is not None and type(value) not in (int, float):
+        raise TypeError(f"{value!r} is no number")
+    return value
 
 
 def last_nonfinite(events: Sequence[dict[str, Any]]) -> NonFinite | None:
