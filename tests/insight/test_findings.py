@@ -241,6 +241,19 @@ def test_a_validation_loss_that_was_zero_is_no_crash():
     assert [each.rule for each in find(replace(HEALTHY, epochs=course))] == ["overfit"]
 
 
+@pytest.mark.parametrize(
+    ("sure", "noisy"),
+    [
+        ((91, 24, 5, 11, 0, 4, 6, 4, 0, 0), False),  # learnt badly: second guesses are right
+        ((87, 6, 9, 9, 7, 6, 4, 5, 8, 7), True),  # labels anywhere
+        ((85, 14, 6, 9, 7, 2, 8, 10, 11, 5), True),
+    ],
+)
+def test_a_network_with_more_mistakes_of_its_own_cannot_tell_noise(sure, noisy):
+    found = find(replace(HEALTHY, held_out=survey(sure=sure)))
+    assert ("label-noise" in [each.rule for each in found]) == noisy
+
+
 def test_a_class_that_was_never_seen_is_no_label_noise():
     sure = (400, 20, 5, 2, 1, 1, 0, 2, 20, 30)  # its labels are all at the end
     assert find(replace(HEALTHY, held_out=survey(sure=sure))) == ()

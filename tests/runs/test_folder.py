@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -165,3 +166,14 @@ def test_one_file_may_be_written_by_several_at_once(tmp_path):
     assert failures == []
     assert len(set((tmp_path / "page").read_text())) == 1
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_full_disk_names_the_file_and_leaves_nothing(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left") as raised:
+        write_atomically(tmp_path / "page", "text")
+    assert raised.value.filename == str(tmp_path / "page")
+    assert list(tmp_path.iterdir()) == []

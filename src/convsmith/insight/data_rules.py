@@ -22,7 +22,8 @@ def label_noise(evidence: Evidence) -> Iterator[Finding]:
 
     Where a network is sure and wrong, the label is among its next guesses; a label that is wrong
     can be anywhere. So the images whose label is in the less likely half of the classes tell how
-    many labels were drawn at random: noise = that share / (half / (classes - 1)).
+    many labels were drawn at random: noise = that share / (half / (classes - 1)). A network whose own
+    mistakes are more than that, by what the likelier half holds beyond it, cannot tell.
     """
     survey = evidence.held_out or evidence.trained
     if survey is None or len(survey.sure) < 4 or sum(survey.sure) < FEWEST:
@@ -34,7 +35,8 @@ def label_noise(evidence: Evidence) -> Iterator[Finding]:
     # the lower end of what so many images can mean
     least = max(0.0, far - SIGMAS * math.sqrt(far)) / images / chance
     anywhere = median(places) >= far / half / 2  # and not in one place, as of a class never seen
-    if least < NOISE or not anywhere:
+    own = sum(survey.sure[1 : classes - half]) - far * (classes - half - 1) / half
+    if least < NOISE or not anywhere or own > least * images:
         return
     part = "held-out" if evidence.held_out is not None else "training"
     yield Finding(

@@ -302,7 +302,7 @@ def finite(value: Any) -> Any:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a text file whole or not at all, flushed to the disk."""
+    """Write a text file whole or not at all, flushed to the disk; an OSError names it."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.writing")  # others may write
     try:
         with temporary.open("w", encoding="utf-8") as file:
@@ -310,8 +310,9 @@ def write_atomically(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError:
+    except OSError as error:
         temporary.unlink(missing_ok=True)
+        error.filename = str(path)  # a full disk names no file, others the temporary one
         raise
 
 
