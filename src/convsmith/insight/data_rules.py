@@ -22,8 +22,8 @@ def label_noise(evidence: Evidence) -> Iterator[Finding]:
 
     Where a network is sure and wrong, the label is among its next guesses; a label that is wrong
     can be anywhere. So the images whose label is in the less likely half of the classes tell how
-    many labels were drawn at random: noise = that share / (half / (classes - 1)). A network whose own
-    mistakes are more than that, by what the likelier half holds beyond it, cannot tell.
+    many labels were drawn at random: noise = that share / (half / (classes - 1)). A network whose
+    own mistakes, what the likelier half holds beyond that, are more than the noise cannot tell.
     """
     survey = evidence.held_out or evidence.trained
     if survey is None or len(survey.sure) < 4 or sum(survey.sure) < FEWEST:
