@@ -110,7 +110,7 @@ def underfitting(evidence: Evidence) -> Iterator[Finding]:
         what="the network has not learnt its training images",
         evidence=f"the training loss is {loss:.3g} after the last epoch, {loss / guesser:.0%} of "
         f"that of a guesser, and top-1 is {top1:.1%}{beside}",
-        cause="too small a network, too few epochs, or too much regularisation",
+        cause="too small a network, too few epochs, too low a rate, or too much regularisation",
         change="train longer, with more layers or wider ones, and less dropout and augmentation",
         sets=tuple(stronger(evidence)),
         step=last.step,
