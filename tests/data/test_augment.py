@@ -8,8 +8,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as reference
+from torchvision.transforms.v2.functional import pil_to_tensor, to_pil_image
 
 from convsmith.data import geometry, load_source
 from convsmith.data.augment import IDENTITY, LEVELS, MOVES, Augment, Drawn, moved
@@ -120,7 +122,7 @@ def test_a_slice_of_what_was_drawn_gives_that_slice_of_the_result(start, stop, s
 def test_equal_generators_draw_alike_and_others_do_not():
     first, again, other = draw(ALL), draw(ALL), draw(ALL, 1)
     pairs = [(a, b, c) for a, b, c in zip(first, again, other, strict=True) if a is not None]
-    assert len(pairs) == len(fields(Drawn))
+    assert len(pairs) == len(fields(Drawn)) - 1  # boxes are part of the matrices here
     assert all(torch.equal(a, b) for a, b, _ in pairs)
     assert not any(torch.equal(a, c) for a, _, c in pairs)
 
@@ -265,13 +267,52 @@ def test_a_hole_is_a_square_of_the_images_mean():
     assert 0 < whole < 200  # holes may hang over the border
 
 
-def test_a_resized_crop_shows_a_part_of_that_area():
-    matrices = draw(Augment(resized_crop=0.25), count=2000, size=(64, 64)).matrices
-    area = matrices[:, 0, 0] * matrices[:, 1, 1]
-    assert area.max() <= 1.0001
-    assert 0.18 < area.min() < 0.3  # the proportions of a large one are cut to fit
-    reach = matrices[:, :, 2].abs() + torch.stack([matrices[:, 0, 0], matrices[:, 1, 1]], 1)
-    assert reach.max() <= 1.0001  # never outside the image
+@pytest.mark.parametrize("size", [(64, 64), (60, 100), (1, 2)])
+def test_a_resized_crop_shows_a_part_of_that_area(size):
+    boxes = draw(Augment(resized_crop=0.25), count=2000, size=size).boxes
+    height, width = (boxes[:, 2:] - boxes[:, :2]).unbind(1)
+    assert boxes.min() == 0
+    assert boxes.amax(0)[2:].tolist() == list(size)  # never outside, and up to the last pixel
+    assert min(height.min(), width.min()) >= 1
+    if size != (1, 2):
+        area = height * width / (size[0] * size[1])
+        assert 0.18 < area.min() < 0.3  # the proportions of a large one are cut to fit
+        assert area.max() > 0.95
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(40, 40), (30, 52)])
+def test_a_resized_crop_is_pillows(channels, size):
+    pixels = torch.randint(0, 256, (30, channels, *size), dtype=torch.uint8)
+    augment = Augment(resized_crop=0.3)
+    drawn = draw(augment, count=30, size=size)
+    found = augment.apply(pixels, drawn)
+    assert found.dtype == torch.uint8
+    for image, result, (top, left, bottom, right) in zip(
+        pixels, found, drawn.boxes.tolist(), strict=True
+    ):
+        part = to_pil_image(image).crop((left, top, right, bottom))
+        expected = pil_to_tensor(part.resize(size[::-1], Image.Resampling.BILINEAR))
+        assert (result.int() - expected.int()).abs().max() <= 1
+
+
+@pytest.mark.parametrize("size", [(40, 40), (30, 52), (1, 2)])
+def test_a_resized_crop_is_the_same_where_all_images_are_sampled_at_once(size):
+    """As on a GPU."""
+    pixels = torch.randint(0, 256, (30, 3, *size)).float()
+    boxes = draw(Augment(resized_crop=0.3), count=30, size=size).boxes
+    at_once = geometry.enlarge_at_once(pixels, boxes)
+    torch.testing.assert_close(geometry.enlarge(pixels, boxes), at_once, rtol=0, atol=0.02)
+
+
+def test_a_resized_crop_that_is_turned_too_is_one_resampling():
+    turned = draw(Augment(resized_crop=0.3, rotation=1e-6))
+    assert turned.boxes is None
+    boxes = draw(Augment(resized_crop=0.3)).boxes
+    pixels = torch.randint(0, 256, (20, 3, 12, 16)).float()
+    inner = (slice(None), slice(None), slice(2, -2), slice(2, -2))
+    found = geometry.resample(pixels, geometry.showing(boxes, (12, 16))[:, :2])[inner]
+    assert (found - geometry.enlarge(pixels, boxes)[inner]).abs().mean() < 5
 
 
 def test_every_random_operation_is_drawn_and_changes_something():

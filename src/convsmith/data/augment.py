@@ -48,16 +48,17 @@ class Drawn:
     """Random parameters of one batch, one value an image; None where nothing is changed.
 
     ``top`` and ``left`` are the corner of the crop in the padded image, ``flip`` says which images
-    are mirrored, ``matrices`` ``(N, 2, 3)`` map places in the result to places in the image, both
-    in coordinates from -1 to 1. ``factors`` ``(N, 4)`` are those of brightness, contrast,
-    saturation and hue; ``operations`` ``(N, n)`` number RandAugment's operations, ``signed``
-    ``(N, n)`` their magnitudes; ``holes`` ``(N, 4)`` are the top, left, bottom and right of what is
-    cut out.
+    are mirrored, ``boxes`` ``(N, 4)`` are the top, left, bottom and right of what is enlarged.
+    ``matrices`` ``(N, 2, 3)`` map places in the result to places in the image, both in coordinates
+    from -1 to 1. ``factors`` ``(N, 4)`` are those of brightness, contrast, saturation and hue;
+    ``operations`` ``(N, n)`` number RandAugment's operations, ``signed`` ``(N, n)`` their
+    magnitudes; ``holes`` ``(N, 4)`` are the top, left, bottom and right of what is cut out.
     """
 
     top: Tensor | None = None
     left: Tensor | None = None
     flip: Tensor | None = None
+    boxes: Tensor | None = None
     matrices: Tensor | None = None
     factors: Tensor | None = None
     operations: Tensor | None = None
@@ -126,7 +127,7 @@ class Augment:
 
     def draw(self, generator: torch.Generator, count: int, image_size: tuple[int, int]) -> Drawn:
         """Draw the parameters of ``count`` images of (height, width), on the CPU."""
-        top = left = flip = matrices = factors = operations = signed = holes = None
+        top = left = flip = boxes = matrices = factors = operations = signed = holes = None
         if self.crop:
             offsets = torch.randint(2 * self.crop + 1, (2, count), generator=generator)
             top, left = offsets[0], offsets[1]
@@ -137,7 +138,10 @@ class Augment:
             parts.append(self._draw_affine(generator, count, image_size))
         if self.resized_crop:
             uniform = torch.rand(4, count, generator=generator)
-            parts.append(geometry.resized_crop(uniform, self.resized_crop))
+            boxes = geometry.boxes(uniform, self.resized_crop, image_size)
+            if parts or self.random_operations:  # then one resampling does everything
+                parts.append(geometry.showing(boxes, image_size))
+                boxes = None
         if any(getattr(self, name) for name in COLOURS):
             limits = torch.tensor([getattr(self, name) for name in COLOURS])
             uniform = 2 * torch.rand(count, len(COLOURS), generator=generator) - 1
@@ -155,7 +159,7 @@ class Augment:
             for each in parts[1:]:
                 product = product @ each
             matrices = product[:, :2].contiguous()
-        return Drawn(top, left, flip, matrices, factors, operations, signed, holes)
+        return Drawn(top, left, flip, boxes, matrices, factors, operations, signed, holes)
 
     def _draw_affine(
         self, generator: torch.Generator, count: int, image_size: tuple[int, int]
@@ -193,11 +197,13 @@ class Augment:
             drawn: of the same N images, on the same device.
 
         Returns:
-            Images of the same shape and type, but float32 (0 to 255) once more than cropped and
-            mirrored.
+            Images of the same shape and type, but float32 (0 to 255) once more than cropped,
+            mirrored and, on the CPU, enlarged.
         """
         if drawn.top is not None or drawn.flip is not None:
             pixels = geometry.crop(pixels, self.crop, drawn.top, drawn.left, drawn.flip)
+        if drawn.boxes is not None:
+            pixels = geometry.enlarge(pixels, drawn.boxes)
         if drawn.matrices is not None:
             pixels = geometry.resample(pixels, drawn.matrices)
         if drawn.factors is not None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["affine", "crop", "inside", "resample", "resized_crop", "shear"]
+__all__ = ["affine", "boxes", "crop", "enlarge", "inside", "resample", "shear", "showing"]
 
 LARGE = 64 * 64  # pixels from which a copy an image is quicker than a place a pixel
 
@@ -44,21 +44,73 @@ def shear(amounts: Tensor, image_size: tuple[int, int]) -> Tensor:
     return matrices
 
 
-def resized_crop(uniform: Tensor, smallest: float) -> Tensor:
-    """Cut out a part of the area and enlarge it to the whole (Szegedy et al., 2014).
+def boxes(uniform: Tensor, smallest: float, image_size: tuple[int, int]) -> Tensor:
+    """Draw a part of every image, of whole pixels, to be enlarged (Szegedy et al., 2014).
 
     Args:
         uniform: ``(4, N)`` from 0 to 1: area, proportions, and place.
         smallest: the least share of the area.
+        image_size: (height, width).
+
+    Returns:
+        ``(N, 4)`` int64: top, left, bottom and right; the last two are not in it.
     """
+    whole = torch.tensor(image_size)
     area = smallest + (1 - smallest) * uniform[0]
     ratio = torch.exp((2 * uniform[1] - 1) * math.log(4 / 3))
-    width, height = (area * ratio).sqrt().clamp(max=1), (area / ratio).sqrt().clamp(max=1)
-    matrices = torch.eye(3).repeat(uniform.shape[1], 1, 1)
-    matrices[:, 0, 0], matrices[:, 1, 1] = width, height
-    matrices[:, 0, 2] = (2 * uniform[2] - 1) * (1 - width)
-    matrices[:, 1, 2] = (2 * uniform[3] - 1) * (1 - height)
+    shares = torch.stack([(area / ratio).sqrt(), (area * ratio).sqrt()], 1).clamp(max=1)
+    sizes = (shares * whole).round().long().clamp(min=1)
+    corners = (uniform[[3, 2]].T * (whole - sizes)).round().long()
+    return torch.cat([corners, corners + sizes], 1)
+
+
+def showing(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
+    """Show a box ``(N, 4)`` of every image of (height, width) as the whole."""
+    whole = torch.tensor(image_size, device=boxes.device)
+    sizes, sums = (boxes[:, 2:] - boxes[:, :2]) / whole, (boxes[:, 2:] + boxes[:, :2]) / whole - 1
+    matrices = torch.eye(3, device=boxes.device).repeat(len(boxes), 1, 1)
+    matrices[:, 0, 0], matrices[:, 1, 1] = sizes[:, 1], sizes[:, 0]
+    matrices[:, 0, 2], matrices[:, 1, 2] = sums[:, 1], sums[:, 0]
     return matrices
+
+
+def enlarge(pixels: Tensor, boxes: Tensor) -> Tensor:
+    """Enlarge a box of every image to the whole, bilinear; beyond its edges the edge goes on.
+
+    On the CPU that is done image by image, with PyTorch's vector code for uint8, in a tenth of the
+    time of :func:`resample`; on other devices for all at once.
+
+    Args:
+        pixels: ``(N, C, H, W)``.
+        boxes: ``(N, 4)`` int64, as :func:`boxes` draws them.
+
+    Returns:
+        Images of the same shape: on the CPU of the same type and in channels_last order, on other
+        devices float32.
+    """
+    if pixels.device.type != "cpu":
+        return enlarge_at_once(pixels, boxes)
+    size = pixels.shape[2:]
+    enlarged = torch.empty_like(pixels, memory_format=torch.channels_last)
+    for image, out, (top, left, bottom, right) in zip(
+        pixels.split(1), enlarged.split(1), boxes.tolist(), strict=True
+    ):
+        part = image[:, :, top:bottom, left:right]
+        out.copy_(functional.interpolate(part, size, mode="bilinear"))
+    return enlarged
+
+
+def enlarge_at_once(pixels: Tensor, boxes: Tensor) -> Tensor:
+    """Do what :func:`enlarge` does with one sampling of the whole batch, float32."""
+    size = (pixels.shape[2], pixels.shape[3])
+    grid = functional.affine_grid(
+        showing(boxes, size)[:, :2], list(pixels.shape), align_corners=False
+    )
+    # The middles of the outermost pixels, as (x, y) from -1 to 1.
+    whole = torch.tensor(size, device=pixels.device)
+    first = ((2 * boxes[:, :2] + 1) / whole - 1).flip(1)[:, None, None]
+    last = ((2 * boxes[:, 2:] - 1) / whole - 1).flip(1)[:, None, None]
+    return functional.grid_sample(pixels.float(), grid.clamp(first, last), align_corners=False)
 
 
 def square(matrices: Tensor) -> Tensor:
