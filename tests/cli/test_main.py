@@ -61,6 +61,18 @@ def test_help_answers_at_once_and_imports_nothing_heavy():
     assert child(code=code).stdout.splitlines()[-1] == "[]"
 
 
+def test_training_imports_only_what_it_uses(tmp_path):
+    """PyTorch's compiler alone takes nearly as long to import as PyTorch."""
+    words = ["train", "digits", "--epochs", "1", "--runs", str(tmp_path), "--progress", "none"]
+    code = (
+        f"import sys\nfrom convsmith.cli.main import main\ntry: main({words})\n"
+        "except SystemExit: pass\n"
+        "unused = ['torch._dynamo', 'sympy', 'torchvision', 'sklearn', 'onnx']\n"
+        "print([n for n in unused if n in sys.modules])"
+    )
+    assert child(code=code).stdout.splitlines()[-1] == "[]"
+
+
 @pytest.mark.parametrize("command", [[], *[[name] for name in COMMANDS]])
 def test_every_command_has_help(capsys, command):
     status, out, _ = call(capsys, *command, "--help")

@@ -1,6 +1,8 @@
 """Optimizers against hand-written updates, PyTorch's own, and each other."""
 
 import copy
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -209,3 +211,24 @@ def test_a_computed_weight_is_not_for_muon():
     nn.utils.parametrizations.weight_norm(model[3])
     steps(model, muon(model))
     assert len(matrices(model)) == 1
+
+
+EAGER = """
+import sys, torch
+from convsmith.training.optimizers import OPTIMIZERS
+for make in OPTIMIZERS.values():
+    model = torch.nn.Sequential(*(torch.nn.Linear(4, 4) for _ in range(3)))
+    optimizer = make(model)
+    model(torch.ones(2, 4)).sum().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    optimizer.load_state_dict(optimizer.state_dict())
+print("torch._dynamo" in sys.modules)
+"""
+
+
+def test_no_optimizer_imports_the_compiler():
+    """It takes nearly as long as torch itself."""
+    words = [sys.executable, "-c", EAGER]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.stdout == "False\n", done.stderr

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from convsmith.training.uncompiled import SGD, AdamW, OrthogonalMomentum, Uncompiled
+
 __all__ = ["Muon", "as_matrix", "matrices"]
 
 
@@ -39,7 +41,7 @@ def as_matrix(tensor: Tensor) -> Tensor:
     return tensor.permute(0, 2, 3, 1).view(len(tensor), -1)
 
 
-class Muon(Optimizer):
+class Muon(Uncompiled):
     """``torch.optim.Muon`` on matrix views of the filters, and AdamW or SGD for the rest.
 
     ``torch.optim.Muon`` takes two-dimensional parameters only: it gets matrices that share the
@@ -63,7 +65,7 @@ class Muon(Optimizer):
         self._matrices = [nn.Parameter(as_matrix(each.detach())) for each in filters]
         self._parts: list[Optimizer] = []
         if self._matrices:
-            muon = torch.optim.Muon(
+            muon = OrthogonalMomentum(
                 self._matrices,
                 lr=learning_rate,
                 momentum=momentum,
@@ -73,12 +75,10 @@ class Muon(Optimizer):
             self._parts.append(muon)
         if rest:
             if others == "adamw":
-                self._parts.append(torch.optim.AdamW(list(rest), lr=others_learning_rate))
+                self._parts.append(AdamW(list(rest), lr=others_learning_rate))
             else:
                 self._parts.append(
-                    torch.optim.SGD(
-                        list(rest), lr=others_learning_rate, momentum=0.9, nesterov=True
-                    )
+                    SGD(list(rest), lr=others_learning_rate, momentum=0.9, nesterov=True)
                 )
         super().__init__(self._visible_groups(), {})
 

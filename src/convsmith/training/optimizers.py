@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 
 from convsmith.bounds import Count, Fraction, NonNegative, Positive
 from convsmith.training.muon import Muon, matrices
+from convsmith.training.uncompiled import SGD, Adam, AdamW
 
 __all__ = ["OPTIMIZERS", "parameter_groups"]
 
@@ -43,9 +44,7 @@ def sgd(
 ) -> Optimizer:
     """Stochastic gradient descent, plain unless a momentum is given."""
     groups = parameter_groups(model, weight_decay, decay_norm_and_bias)
-    optimizer = torch.optim.SGD(
-        groups, learning_rate, momentum, nesterov=nesterov and momentum > 0, fused=True
-    )
+    optimizer = SGD(groups, learning_rate, momentum, nesterov=nesterov and momentum > 0, fused=True)
     if momentum:  # the fused step fails where only some parameters have one: those that thaw late
         for parameter in (p for group in optimizer.param_groups for p in group["params"]):
             optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
@@ -101,7 +100,7 @@ def adam(
 ) -> Optimizer:
     """Adam (Kingma & Ba, 2014); its weight decay is added to the gradient."""
     groups = parameter_groups(model, weight_decay, decay_norm_and_bias)
-    return torch.optim.Adam(groups, learning_rate, (beta1, beta2), eps, fused=True)
+    return Adam(groups, learning_rate, (beta1, beta2), eps, fused=True)
 
 
 def adamw(
@@ -116,7 +115,7 @@ def adamw(
 ) -> Optimizer:
     """Adam with decoupled weight decay (Loshchilov & Hutter, 2017)."""
     groups = parameter_groups(model, weight_decay, decay_norm_and_bias)
-    return torch.optim.AdamW(groups, learning_rate, (beta1, beta2), eps, fused=True)
+    return AdamW(groups, learning_rate, (beta1, beta2), eps, fused=True)
 
 
 def muon(
