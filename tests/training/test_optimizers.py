@@ -232,3 +232,18 @@ def test_no_optimizer_imports_the_compiler():
     words = [sys.executable, "-c", EAGER]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.stdout == "False\n", done.stderr
+
+
+@pytest.mark.parametrize("others", ["adamw", "sgd"])
+def test_muons_rest_steps_fused_and_may_thaw_late(others):
+    model, late = net().double(), net().double()
+    optimizer, plain = muon(model, others=others), muon(late, others=others)
+    for group in plain.param_groups[1:]:
+        assert group["fused"]
+        group["fused"] = False
+    for each, chosen in ((model, optimizer), (late, plain)):
+        each[0].requires_grad_(False)
+        steps(each, chosen, 2)
+        each[0].requires_grad_(True)
+        steps(each, chosen, 2)
+    torch.testing.assert_close(model[0].weight, late[0].weight, rtol=1e-4, atol=1e-6)

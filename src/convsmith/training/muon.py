@@ -11,6 +11,11 @@ from convsmith.training.uncompiled import SGD, AdamW, OrthogonalMomentum, Uncomp
 
 __all__ = ["Muon", "as_matrix", "matrices"]
 
+OTHERS: dict[str, tuple[Callable[..., Optimizer], dict[str, Any]]] = {
+    "adamw": (AdamW, {}),
+    "sgd": (SGD, {"momentum": 0.9, "nesterov": True}),
+}
+
 
 def matrices(model: nn.Module) -> list[Tensor]:
     """Return the weights that Muon is for: of all convolutions and linear layers between the ends.
@@ -74,12 +79,9 @@ class Muon(Uncompiled):
             )
             self._parts.append(muon)
         if rest:
-            if others == "adamw":
-                self._parts.append(AdamW(list(rest), lr=others_learning_rate))
-            else:
-                self._parts.append(
-                    SGD(list(rest), lr=others_learning_rate, momentum=0.9, nesterov=True)
-                )
+            kind, options = OTHERS[others]
+            chosen = kind(list(rest), lr=others_learning_rate, fused=True, **options)
+            self._parts.append(chosen)
         super().__init__(self._visible_groups(), {})
 
     def _visible_groups(self) -> list[dict[str, Any]]:

@@ -1,9 +1,8 @@
-"""Optimizers, by the names people type, each with PyTorch's fused step: one pass over memory."""
+"""Optimizers, by the names people type, with PyTorch's fused steps: one pass over memory each."""
 
 from collections.abc import Callable
 from typing import Literal
 
-import torch
 from torch import nn
 from torch.optim import Optimizer
 
@@ -44,11 +43,8 @@ def sgd(
 ) -> Optimizer:
     """Stochastic gradient descent, plain unless a momentum is given."""
     groups = parameter_groups(model, weight_decay, decay_norm_and_bias)
-    optimizer = SGD(groups, learning_rate, momentum, nesterov=nesterov and momentum > 0, fused=True)
-    if momentum:  # the fused step fails where only some parameters have one: those that thaw late
-        for parameter in (p for group in optimizer.param_groups for p in group["params"]):
-            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
-    return optimizer
+    nesterov = nesterov and momentum > 0
+    return SGD(groups, learning_rate, momentum, nesterov=nesterov, fused=True)
 
 
 def momentum(

@@ -1,6 +1,6 @@
-"""PyTorch's optimizers without its compiler, which each of them imports and eager training is not.
+"""PyTorch's optimizers without its compiler, which each of them imports and none here uses.
 
-That import takes nearly as long as PyTorch's own, and is made for marks that only a compiler reads.
+That import takes nearly as long as PyTorch's own, and serves marks that only the compiler reads.
 """
 
 import inspect
@@ -33,9 +33,18 @@ class Uncompiled(Optimizer):
 
 
 class SGD(Uncompiled, torch.optim.SGD):
-    """``torch.optim.SGD``. Final."""
+    """``torch.optim.SGD``, its momentum zero at first and not missing. Final.
+
+    The fused step fails where only some parameters have one: those that thaw late.
+    """
 
     step = step_of(torch.optim.SGD)
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        for group in self.param_groups:
+            for parameter in group["params"] if group["momentum"] else ():
+                self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 class Adam(Uncompiled, torch.optim.Adam):
