@@ -4,11 +4,14 @@
 
 Every measurement is a process of its own; in each round all variants take their turn, so a busy
 machine slows them alike. Gains are ratios within a round. Also prints the limit: the convolutions
-and matrix products of the network alone, forward and backward, on the same shapes.
+and matrix products of the network alone, forward and backward, on the same shapes. `--tried` adds
+what convsmith does not do because it gave nothing: the network compiled, huge pages, threads bound
+to cores, the batch in halves.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -21,9 +24,9 @@ ALL, LIMIT = "all levers", "limit"
 
 
 def give_memory_back() -> None:
-    from convsmith.api import train
+    from convsmith.training import memory
 
-    train.keep_freed_memory = lambda: False
+    memory.keep_freed_memory = lambda keep=True: False
 
 
 def plain_optimizers() -> None:
@@ -35,7 +38,7 @@ def plain_optimizers() -> None:
 
 def without_fused(init: Callable) -> Callable:
     def plain(self, *given, fused: bool, **named) -> None:
-        init(self, *given, fused=not fused, **named)
+        init(self, *given, fused=False, **named)
 
     return plain
 
@@ -108,6 +111,7 @@ SETTINGS = {
     "bf16": {"train.precision": "fp32"},
     "channels_last": {"train.memory_format": "contiguous"},
 }
+PATIENT = "threads that wait let go"
 UNDO: dict[str, Callable[[], None]] = {
     "freed memory is kept": give_memory_back,
     "fused optimizer step": plain_optimizers,
@@ -115,7 +119,32 @@ UNDO: dict[str, Callable[[], None]] = {
     "dropout's mask from bits": pytorch_dropout,
     "pooling before ReLU": relu_before_pooling,
     "seeding one generator": seed_every_device,
+    PATIENT: lambda: None,  # a variable of the environment
 }
+
+
+def compiled() -> None:
+    """Compile every network that is built; the steps of the warm-up are those that compile."""
+    from convsmith.recipe import build
+
+    make = build.build_job
+
+    def build_compiled(*given, **named):
+        job = make(*given, **named)
+        job.model.compile()
+        return job
+
+    build.build_job = build_compiled
+
+
+# name -> settings of the recipe, variables of the process's environment, or the code
+TRIED_SETTINGS = {"batch in halves": {"train.accumulate": 2}}
+TRIED_VARIABLES = {
+    "huge pages": {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"},
+    "threads bound to cores": {"OMP_PROC_BIND": "true", "OMP_PLACES": "cores"},
+}
+TRIED: dict[str, Callable[[], None]] = {"network compiled": compiled}
+ALL_TRIED = [*TRIED_SETTINGS, *TRIED_VARIABLES, *TRIED]
 OF_WORK = {
     "resnet18": [*SETTINGS, *list(UNDO)[:3]],
     "compact": [*SETTINGS, *UNDO],
@@ -125,26 +154,27 @@ OF_WORK = {
 
 def training(options: argparse.Namespace, without: str):
     """Return the job of a work and its state, without a lever."""
-    from convsmith.api import train
     from convsmith.data import find_root
-    from convsmith.recipe.build import build_job, build_model, build_state, read_source, split
+    from convsmith.recipe import build
     from convsmith.recipe.load import load_recipe
+    from convsmith.training import memory
     from convsmith.training.device import resolve_device
 
-    UNDO.get(without, lambda: None)()
-    train.keep_freed_memory()
+    (UNDO | TRIED).get(without, lambda: None)()
+    memory.keep_freed_memory()
     settings = {"train.precision": "bf16", "train.memory_format": "channels_last"}
-    settings |= SETTINGS.get(without, {}) | {
+    settings |= (SETTINGS | TRIED_SETTINGS).get(without, {}) | {
         "train.max_steps": options.steps,
         "train.epochs": 9,
     }
     sets = [f"{name}={value}" for name, value in settings.items()]
     recipe = load_recipe(WORKS / f"{options.work}.yaml", flags={}, sets=sets, keywords={}).recipe
-    source = read_source(recipe, find_root(options.data_root), lambda text: None)
-    parts, device = split(recipe, source), resolve_device("cpu")
-    model = build_model(recipe, len(parts.classes), parts.train.channels, parts.train.image_size)
-    job = build_job(recipe, parts, source, device, model)
-    return job, build_state(recipe, job)
+    source = build.read_source(recipe, find_root(options.data_root), lambda text: None)
+    parts, device = build.split(recipe, source), resolve_device("cpu")
+    size = parts.train.image_size
+    model = build.build_model(recipe, len(parts.classes), parts.train.channels, size)
+    job = build.build_job(recipe, parts, source, device, model)
+    return job, build.build_state(recipe, job)
 
 
 def images_per_second(options: argparse.Namespace, without: str) -> float:
@@ -197,7 +227,9 @@ def limit(options: argparse.Namespace) -> float:
 def measure(options: argparse.Namespace, variant: str) -> float:
     """Measure one variant in a process of its own."""
     command = [sys.executable, __file__, *sys.argv[1:], "--variant", variant]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    patience = {} if variant == PATIENT else {"GOMP_SPINCOUNT": "3000"}  # as the command line asks
+    variables = os.environ | patience | TRIED_VARIABLES.get(variant, {})
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=variables)
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -208,6 +240,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--levers", nargs="*", choices=[*SETTINGS, *UNDO], help="only these")
+    parser.add_argument("--tried", action="store_true", help="also what gave nothing")
     parser.add_argument("--variant", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.variant is not None:
@@ -215,7 +248,7 @@ def main() -> None:
         print(limit(options) if chosen == LIMIT else images_per_second(options, chosen))
         return
     levers = OF_WORK[options.work] if options.levers is None else options.levers
-    variants = [ALL, LIMIT, *levers]
+    variants = [ALL, LIMIT, *levers, *(ALL_TRIED if options.tried else [])]
     found: dict[str, list[float]] = {name: [] for name in variants}
     for number in range(options.rounds):
         for name in variants:
@@ -225,7 +258,8 @@ def main() -> None:
     for name in variants:
         ratios = [a / b for a, b in zip(found[ALL], found[name], strict=True)]
         spread = f"{median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
-        title = name if name in (ALL, LIMIT) else f"without: {name}"
+        title = {ALL: ALL, LIMIT: LIMIT} | {each: f"tried: {each}" for each in ALL_TRIED}
+        title = title.get(name, f"without: {name}")
         print(f"| {title} | {median(found[name]):,.0f} | {spread} |")
 
 

@@ -7,7 +7,8 @@
 peer runs as its documentation says and again with its best flags; convsmith runs as its public
 command. All train the same network with the same batches, augmentation, optimizer and steps on the
 same images, loading included; the median step after the first ten counts. The means of the last
-twenty losses are printed, to show that the work was the same. Ratios are within a round.
+twenty losses are printed, to show that the work was the same, and how long the whole process took.
+Ratios are within a round.
 """
 
 import argparse
@@ -15,13 +16,16 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 import venv
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, median
 
 HERE = Path(__file__).parent
 SCRIPTS = HERE / "peer_scripts"
-PEERS = ["plain", "timm_peer", "fastai_peer", "lightning_peer", "keras_peer"]
+PEERS = ["plain", "compiled_peer", "timm_peer", "fastai_peer", "lightning_peer", "keras_peer"]
+WARM_UP = 10  # steps that are not counted, as in peer_scripts/common.py
 OURS = "convsmith"
 DATA = {"resnet18": "cifar10", "compact": "cifar10", "mnist": "mnist"}
 
@@ -59,19 +63,26 @@ def run_peer(name: str, options: argparse.Namespace, arrays: Path, *, best: bool
 
 
 def run_ours(options: argparse.Namespace, runs: Path) -> dict:
-    """Return the speed and the last losses of the public command."""
+    """Return what the public command did, timed as the peers are: from step's end to step's end."""
+    from convsmith.recipe.load import load_recipe
+
     recipe = HERE / "works" / f"{options.work}.yaml"
     command = [sys.executable, "-m", "convsmith", "train", str(recipe), "--json"]
     command += ["--set", f"train.max_steps={options.steps}", "--data-root", options.data_root]
     command += ["--runs", str(runs)]
+    started = time.perf_counter()
     done = subprocess.run(command, check=True, capture_output=True, text=True)
+    seconds = time.perf_counter() - started
     results = json.loads(done.stdout.splitlines()[-1])
     metrics = (Path(results["run"]) / "metrics.jsonl").read_text().splitlines()
-    losses = [line["loss"] for line in map(json.loads, metrics) if line["event"] == "step"]
+    steps = [line for line in map(json.loads, metrics) if line["event"] == "step"]
+    ends = [line["seconds"] for line in steps]
+    batch = load_recipe(recipe, flags={}, sets=[], keywords={}).recipe.train.batch_size
     return {
-        "images_per_second": results["images_per_second"],
-        "loss": fmean(losses[-20:]),
+        "images_per_second": batch / median(b - a for a, b in pairwise(ends[WARM_UP - 1 :])),
+        "loss": fmean(line["loss"] for line in steps[-20:]),
         "parameters": results["parameters"],
+        "seconds": seconds,
     }
 
 
@@ -104,16 +115,17 @@ def main() -> None:
                 found.setdefault(title, []).append(result)
                 speed = result["images_per_second"]
                 print(f"round {number + 1}: {title}: {speed:.0f}", file=sys.stderr, flush=True)
-    print(f"| {options.work} | images/s | convsmith against this | last losses | parameters |")
-    print("|---|---|---|---|---|")
+    columns = ["images/s", "convsmith against this", "last losses", "parameters", "seconds in all"]
+    print(f"| {options.work} | {' | '.join(columns)} |")
+    print("|---|---|---|---|---|---|")
     ours = [each["images_per_second"] for each in found[OURS]]
     for title, results in found.items():
         speeds = [each["images_per_second"] for each in results]
         ratios = [a / b for a, b in zip(ours, speeds, strict=True)]
         spread = f"{median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
         loss = median(each["loss"] for each in results)
-        parameters = results[0]["parameters"]
-        print(f"| {title} | {median(speeds):,.0f} | {spread} | {loss:.3f} | {parameters:,} |")
+        rest = f"{results[0]['parameters']:,} | {median(each['seconds'] for each in results):.1f}"
+        print(f"| {title} | {median(speeds):,.0f} | {spread} | {loss:.3f} | {rest} |")
 
 
 if __name__ == "__main__":

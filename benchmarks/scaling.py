@@ -6,8 +6,10 @@
 Every point is a training of a residual network in a process of its own, on random images; in each
 round all points take their turn. The growth is the slope between the ends of a line on logarithmic
 axes: of the time an image against its pixels, the batch, the multiply-adds that width and depth
-make, or the number of images. 1 is linear, below 1 better. `--jpegs` compares decoding 224-pixel
-JPEGs alone with reading them into a store, and with streaming augmented batches from it.
+make, or the number of images. 1 is linear, below 1 better; the steepest is that between neighbours.
+What is streamed is read from a mapped file by other processes, as from a store. `--jpegs` compares
+decoding 224-pixel JPEGs alone with reading them into a store, and with streaming augmented batches
+from it.
 """
 
 import argparse
@@ -21,6 +23,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
@@ -74,7 +77,7 @@ def train(point: Point) -> dict[str, float]:
     from convsmith.models.resnet import resnet
 
     draw = torch.Generator().manual_seed(0)
-    shape = (point.images, 3, point.side, point.side)
+    shape = (point.images, point.side, point.side, 3)
     pixels = torch.randint(0, 256, shape, dtype=torch.uint8, generator=draw)
     labels = torch.arange(point.images) % 10
     widths = tuple(round(width * point.width) for width in (16, 32, 64, 128))
@@ -90,6 +93,11 @@ def train(point: Point) -> dict[str, float]:
         "data.loading.stream": "yes" if point.stream else "no",
     }
     with tempfile.TemporaryDirectory() as runs:
+        if point.stream:
+            path, count = f"{runs}/pixels.bin", pixels.numel()
+            pixels.numpy().tofile(path)
+            pixels = torch.from_file(path, size=count, dtype=torch.uint8).view(shape)
+        pixels = pixels.permute(0, 3, 1, 2)
         run = convsmith.train(
             "digits",
             model=network,
@@ -112,6 +120,12 @@ def measure(point: Point) -> dict[str, float]:
 def growth(xs: list[float], speeds: list[float]) -> float:
     """Return the slope of the time an image between the ends of a line, both as logarithms."""
     return math.log(speeds[0] / speeds[-1]) / math.log(xs[-1] / xs[0])
+
+
+def steepest(xs: list[float], speeds: list[float]) -> float:
+    """Return the largest growth between neighbours."""
+    pairs = zip(pairwise(xs), pairwise(speeds), strict=True)
+    return max(growth(list(across), list(speed)) for across, speed in pairs)
 
 
 def draw(found: dict[str, list[tuple[float, float, float]]], path: Path) -> None:
@@ -157,8 +171,8 @@ def sweep(rounds: int, chart: Path | None) -> None:
             found[point].append(measure(point))
             print(f"round {number + 1}: {point}: {found[point][-1]}", file=sys.stderr, flush=True)
     lines: dict[str, list[tuple[float, float, float]]] = {}
-    print("| | from | to | images/s | GiB at most | growth of the time an image |")
-    print("|---|---|---|---|---|---|")
+    print("| | from | to | images/s | GiB at most | growth of the time an image | steepest |")
+    print("|---|---|---|---|---|---|---|")
     for name, (unit, line) in LINES.items():
         xs = [across(name, point) for point in line]
         speeds = [median(each["images_per_second"] for each in found[point]) for point in line]
@@ -167,7 +181,8 @@ def sweep(rounds: int, chart: Path | None) -> None:
         print(
             f"| {name} | {xs[0]:,g} | {xs[-1]:,g} {unit} | "
             f"{', '.join(f'{speed:,.0f}' for speed in speeds)} | "
-            f"{', '.join(f'{size:.2f}' for size in sizes)} | {growth(xs, speeds):.2f} |"
+            f"{', '.join(f'{size:.2f}' for size in sizes)} | {growth(xs, speeds):.2f} | "
+            f"{steepest(xs, speeds):.2f} |"
         )
     if chart is not None:
         draw(lines, chart)

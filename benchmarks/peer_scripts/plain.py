@@ -12,7 +12,7 @@ from torch import nn
 from torch_common import count, endless, loader, network, optimizer
 
 
-def main() -> None:
+def main(*, compiled: bool = False) -> None:
     """Train and print the result."""
     options = arguments(__doc__)
     work = WORKS[options.work]
@@ -21,6 +21,8 @@ def main() -> None:
     model = network(options.work)
     if best:
         model = model.to(memory_format=torch.channels_last)
+    if compiled:
+        model.compile()
     criterion = nn.CrossEntropyLoss()
     chosen = optimizer(model, work, best=best)
 
@@ -36,7 +38,7 @@ def main() -> None:
         loss.backward()
         chosen.step()
         steps.end(loss.item())
-    report("plain", "torch", options, count(model), steps)
+    report("compiled" if compiled else "plain", "torch", options, count(model), steps)
 
 
 if __name__ == "__main__":

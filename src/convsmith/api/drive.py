@@ -167,6 +167,7 @@ class PaceKeeper:
             "step",
             step=event.step,
             epoch=event.epoch,
+            seconds=round(session.seconds(), 4),
             loss=pace.loss,
             top1=pace.top1,
             learning_rate=event.learning_rate,
