@@ -216,3 +216,21 @@ def test_offline_nothing_is_asked_for_and_what_is_kept_is_read(monkeypatch, tmp_
     torch.save(whole.state_dict(), kept)
     found = hub_weights("torchvision", "resnet18")
     assert torch.equal(found["fc.weight"], whole.fc.weight)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "gcvit_tiny"])  # of its hub, and of an address
+def test_offline_timm_does_not_ask_either(monkeypatch, tmp_path, name):
+    pytest.importorskip("timm")
+    asked = []
+
+    def look_up(*arguments, **options):
+        asked.append(arguments)
+        raise OSError("no network here")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("CONVSMITH_OFFLINE", "1")
+    monkeypatch.setattr("socket.getaddrinfo", look_up)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(ModelError, match="cannot be downloaded"):
+        hub_weights("timm", name)
+    assert not asked

@@ -6,7 +6,8 @@ Both libraries are imported only when one of their networks is asked for.
 import importlib
 import os
 import sys
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -153,9 +154,7 @@ def hub_weights(name: str, architecture: str) -> dict[str, Tensor]:
         raise ModelError(f"torchvision publishes no weights of {architecture}")
     url = weights.DEFAULT.url
     try:
-        kept = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
-        if offline() and not kept.exists():
-            raise OSError("CONVSMITH_OFFLINE is set")
+        require_kept(url)
         with redirect_stdout(sys.stderr):  # where it says what it downloads
             found: dict[str, Tensor] = weights.DEFAULT.get_state_dict(
                 progress=True, check_hash=True, weights_only=True
@@ -170,14 +169,15 @@ def hub_weights(name: str, architecture: str) -> dict[str, Tensor]:
 
 def timm_weights(architecture: str) -> dict[str, Tensor]:
     """Return timm's published weights of a network."""
-    if offline():  # its hub client then looks into its own cache only
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")
     timm = library("timm")
     found = timm.get_pretrained_cfg(architecture)
     if found is None or not (found.hf_hub_id or found.url):
         raise ModelError(f"timm publishes no weights of {architecture}")
     try:
-        network: nn.Module = timm.create_model(architecture, pretrained=True)
+        if not found.hf_hub_id:
+            require_kept(found.url)
+        with hub_as_told():
+            network: nn.Module = timm.create_model(architecture, pretrained=True)
     except Exception as error:  # whatever its hub client raises when offline
         place = found.hf_hub_id or found.url
         raise ModelError(
@@ -185,6 +185,28 @@ def timm_weights(architecture: str) -> dict[str, Tensor]:
             f"there is a network get model.safetensors of {place}, and say transfer.weights=FILE"
         ) from error
     return dict(network.state_dict())
+
+
+@contextmanager
+def hub_as_told() -> Iterator[None]:
+    """Keep timm's hub client to its own cache where nothing may be downloaded.
+
+    It looks at its environment only once, when timm is imported; so it is told here.
+    """
+    client = importlib.import_module("huggingface_hub.constants")
+    before = client.HF_HUB_OFFLINE
+    client.HF_HUB_OFFLINE = before or offline()
+    try:
+        yield
+    finally:
+        client.HF_HUB_OFFLINE = before
+
+
+def require_kept(url: str) -> None:
+    """Raise OSError if a file would have to be downloaded and nothing may be."""
+    kept = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    if offline() and not kept.exists():
+        raise OSError("CONVSMITH_OFFLINE is set")
 
 
 def offline() -> bool:
