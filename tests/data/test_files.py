@@ -220,6 +220,9 @@ def zoo(root):
     spoil("half.gif", (root / "a" / "x.gif").read_bytes()[:30])
     Image.new("1", (20000, 20000)).save(root / "a" / "bomb.png")
     broken["bomb.png"] = None
+    with (root / "a" / "huge.png").open("wb") as file:
+        file.truncate(2**31)  # a hole, which takes no room on the disk
+    broken["huge.png"] = None
     (root / "a" / "lost.png").symlink_to("nowhere")
     broken["lost.png"] = None
     (root / "a" / "folder.png").mkdir()

@@ -22,9 +22,8 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy
 import torch
@@ -285,21 +284,28 @@ def decode_all(
 
 
 def decode_entry(root: Path, entry: Entry, rule: Rule) -> tuple[Tensor, str] | Problem:
-    """Return one file's pixels and its checksum, or why there are none."""
+    """Return one file's pixels and its checksum, or why there are none.
+
+    What a decoder does not ask for is not kept in memory: any file can be called an image.
+    """
+    path = root / entry.path
     try:
-        content = (root / entry.path).read_bytes()
+        with path.open("rb") as file:
+            pixels = decode_quietly(file, rule.channels, rule.image_size, rule.resize)
+            file.seek(0)
+            return pixels, blake2b(file)
     except OSError as error:
         return Problem(entry.path, f"cannot be read: {error.strerror or error}")
-    file = BytesIO(content)
-    file.name = entry.path
-    try:
-        pixels = decode_quietly(file, rule.channels, rule.image_size, rule.resize)
     except DataError as error:
-        return Problem(entry.path, str(error).removeprefix(f"{entry.path} "))
-    return pixels, hashlib.blake2b(content, digest_size=16).hexdigest()
+        return Problem(entry.path, str(error).removeprefix(f"{path} "))
 
 
 def hash_file(path: Path) -> str:
     """Return the BLAKE2b checksum of a file."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        return blake2b(file)
+
+
+def blake2b(file: BinaryIO) -> str:
+    """Return the BLAKE2b checksum of what an open file still holds."""
+    return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
