@@ -22,8 +22,9 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy
 import torch
@@ -306,6 +307,6 @@ def hash_file(path: Path) -> str:
         return blake2b(file)
 
 
-def blake2b(file: BinaryIO) -> str:
+def blake2b(file: BufferedReader) -> str:
     """Return the BLAKE2b checksum of what an open file still holds."""
     return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

@@ -193,7 +193,7 @@ def hub_as_told() -> Iterator[None]:
 
     It looks at its environment only once, when timm is imported; so it is told here.
     """
-    client = importlib.import_module("huggingface_hub.constants")
+    client: Any = importlib.import_module("huggingface_hub.constants")
     before = client.HF_HUB_OFFLINE
     client.HF_HUB_OFFLINE = before or offline()
     try:
