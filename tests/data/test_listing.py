@@ -143,7 +143,7 @@ def test_a_class_only_in_the_test_part_is_a_problem_and_left_out(tmp_path):
         (picture, "is a file; folder: takes a folder"),
         (lambda place: None, "there is no folder"),
         (lambda place: place.mkdir(), "has 0 classes with images, two are needed"),
-        (lambda place: picture(place / "a" / "1.png"), "has 1 classes with images"),
+        (lambda place: picture(place / "a" / "1.png"), "has 1 class with images"),
         (lambda place: picture(place / "1.png"), "(1 images lie in no class's folder)"),
     ],
 )
@@ -199,6 +199,20 @@ def test_a_csv_file_of_no_use_is_said(root, content, said):
     with pytest.raises(DataError) as error:
         list_csv(root / "list.csv")
     assert said in str(error.value)
+
+
+def test_a_csv_file_of_one_class_is_named_itself(root):
+    (root / "all.csv").write_text("path,label\ncat/1.png,cat\ncat/2.jpg,cat\n")
+    with pytest.raises(DataError, match=r"all\.csv has 1 class with images, two are needed$"):
+        list_csv(root / "all.csv")
+
+
+def test_photographs_of_a_kind_that_is_not_read_are_named(tmp_path):
+    for name in ("cat/1.heic", "cat/2.heic", "dog/1.heic"):
+        (tmp_path / "pets" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "pets" / name).write_bytes(b"x")
+    with pytest.raises(DataError, match=r"3 files are no image by name: cat/1\.heic, "):
+        list_folder(tmp_path / "pets")
 
 
 def test_a_csv_file_that_leaks_is_said(root):

@@ -94,6 +94,8 @@ def list_folder(root: Path) -> Listing:
             note_loose(listing, place)
     note_loose(listing, root)
     finish(listing, found, empty)
+    way = ": one folder a class, or train/, val/ and test/ with these in them"
+    require_classes(listing, str(root), way)
     return listing
 
 
@@ -162,15 +164,23 @@ def finish(
                 Problem(" and ".join(alike), "are classes whose names differ only in case")
             )
     listing.classes = tuple(sorted(found))
-    if len(listing.classes) < 2:
-        loose = sum(Path(name).suffix.lower() in EXTENSIONS for name in listing.others)
-        hint = f" ({loose} images lie in no class's folder)" if loose else ""
-        if listing.problems:
-            hint += "".join(f"\n  {problem}" for problem in listing.problems[:20])
-        raise DataError(
-            f"{listing.root} has {len(listing.classes)} classes with images, two are needed: one "
-            f"folder a class, or train/, val/ and test/ with these in them{hint}"
-        )
+
+
+def require_classes(listing: Listing, what: str, way: str = "") -> None:
+    """Raise DataError, with what was found instead, if there are fewer than two classes."""
+    count = len(listing.classes)
+    if count >= 2:
+        return
+    unread = [name for name in listing.others if Path(name).suffix.lower() not in EXTENSIONS]
+    loose = len(listing.others) - len(unread)
+    hint = f" ({loose} images lie in no class's folder)" if loose else ""
+    if unread:
+        noun = "file is" if len(unread) == 1 else "files are"
+        names = ", ".join(unread[:5]) + (", …" if len(unread) > 5 else "")
+        hint += f"\n  {len(unread):,} {noun} no image by name: {names}"
+    hint += "".join(f"\n  {problem}" for problem in listing.problems[:20])
+    noun = "class" if count == 1 else "classes"
+    raise DataError(f"{what} has {count} {noun} with images, two are needed{way}{hint}")
 
 
 def folders_in(place: Path, listing: Listing) -> list[Path]:
@@ -286,6 +296,7 @@ def list_csv(path: Path) -> Listing:
         found = {label: {part or "train" for part in parts} for label, parts in found.items()}
     note_torn(listing)
     finish(listing, defaultdict(set, found))
+    require_classes(listing, str(path))
     return listing
 
 
