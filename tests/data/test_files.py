@@ -106,6 +106,16 @@ def test_skipping_leaves_them_out_and_says_so(root):
     )
 
 
+def test_what_is_kept_is_not_said_to_be_left_out(root):
+    picture(root / "Cat" / "1.png")
+    with pytest.raises(DataError, match=r"1 problem; mend it, or train all the same with .*=skip:"):
+        load(root)
+    source = load(root, on_bad_image="skip")
+    assert {"Cat", "cat"} <= set(source.classes)
+    assert "left out" not in source.notes[0]
+    assert "Cat and cat: are classes whose names differ only in case" in source.notes[0]
+
+
 def test_a_class_whose_images_are_all_broken_is_no_class(root):
     picture(root / "bird" / "1.png").write_bytes(b"no")
     source = load(root, on_bad_image="skip")

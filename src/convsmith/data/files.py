@@ -118,10 +118,14 @@ def describe(name: str, listing: Listing, problems: list[Problem], reading: Read
     lines = [f"  {problem}" for problem in problems[:SHOWN]]
     if len(problems) > SHOWN:
         lines.append(f"  and {len(problems) - SHOWN:,} more, which `convsmith data verify` lists")
-    count = f"{len(problems):,} {'file' if len(problems) == 1 else 'files or folders'}"
+    left = len(problems) - len(listing.kept)
+    count = f"{left:,} {'file' if left == 1 else 'files or folders'}"
     if problems and reading.on_bad_image == "error":
-        way = "mend or remove them, or leave them out with --set data.on_bad_image=skip"
-        raise DataError("\n".join([f"{name}: {count} cannot be used; {way}:", *lines]))
+        what = f"{count} cannot be used; mend or remove them, or leave them out with"
+        if not left:
+            noun, it = ("problem", "it") if len(problems) == 1 else ("problems", "them")
+            what = f"{len(problems):,} {noun}; mend {it}, or train all the same with"
+        raise DataError("\n".join([f"{name}: {what} --set data.on_bad_image=skip:", *lines]))
     others = listing.others
     if others:
         kinds = ", ".join(others[:5]) + (", …" if len(others) > 5 else "")
@@ -129,7 +133,7 @@ def describe(name: str, listing: Listing, problems: list[Problem], reading: Read
         lines.append(f"  {len(others):,} other {noun} no image or lies in no class: {kinds}")
     if not lines:
         return ""
-    return "\n".join([f"{name}: {count} left out:" if problems else f"{name}:", *lines])
+    return "\n".join([f"{name}: {count} left out:" if left else f"{name}:", *lines])
 
 
 def assemble(

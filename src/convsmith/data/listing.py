@@ -60,11 +60,15 @@ class Problem:
 
 @dataclass
 class Listing:
-    """The image files of a data set; ``others`` are files that are no images by their names."""
+    """The image files of a data set; ``others`` are files that are no images by their names.
+
+    ``kept`` are those of the problems that leave no image out, should they be passed over.
+    """
 
     root: Path
     entries: list[Entry] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    kept: list[Problem] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
     classes: tuple[str, ...] = ()
 
@@ -160,9 +164,9 @@ def finish(
         by_lower[name.lower()].append(name)
     for alike in by_lower.values():
         if len(alike) > 1:
-            listing.problems.append(
-                Problem(" and ".join(alike), "are classes whose names differ only in case")
-            )
+            reason = "are classes whose names differ only in case"
+            listing.kept.append(Problem(" and ".join(alike), reason))
+    listing.problems += listing.kept
     listing.classes = tuple(sorted(found))
 
 
@@ -309,7 +313,7 @@ def note_torn(listing: Listing) -> None:
     for group, parts in sorted(places.items()):
         if len(parts) > 1:
             reason = f"is a group torn apart, into {' and '.join(sorted(parts))}"
-            listing.problems.append(Problem(group, reason))
+            listing.kept.append(Problem(group, reason))
 
 
 def rows_of(path: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
