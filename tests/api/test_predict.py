@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import shutil
+from pathlib import Path
 
 import numpy
 import pytest
@@ -11,7 +12,7 @@ import torch
 from PIL import Image
 
 import convsmith
-from convsmith.api.predict import predict, write_csv
+from convsmith.api.predict import files_of, predict, write_csv
 from convsmith.cli.main import main
 from convsmith.data import load_source
 from convsmith.errors import DataError
@@ -69,6 +70,27 @@ def test_what_is_hidden_or_nothing_is_not_predicted(run, folder):
     found = predict(run, [folder, ""])
     assert len(found.predictions) == before
     assert str(found.problems[-1]) == "'': is no name of a file"
+
+
+def test_links_in_a_folder_are_followed_as_in_training_and_never_in_circles(tmp_path):
+    for name in ("in/a.png", "in/b.png", "elsewhere/c.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("L", (8, 8)).save(tmp_path / name)
+    (tmp_path / "in" / "link").symlink_to("../elsewhere")
+    (tmp_path / "in" / "round").symlink_to("..")
+    (tmp_path / "in" / "lost.png").symlink_to("nowhere")
+    problems = []
+    found = [str(Path(p).relative_to(tmp_path)) for p in files_of([tmp_path / "in"], problems)]
+    assert found == ["in/a.png", "in/b.png", "in/link/c.png", "in/round/elsewhere/c.png"]
+    assert {str(each).removeprefix(f"{tmp_path}/") for each in problems} == {
+        "in/round/in: is a link that leads round in a circle",
+        "in/lost.png: is a link that leads nowhere",
+    }
+
+
+def test_no_image_at_all_is_a_mistake(run):
+    with pytest.raises(DataError, match="no image was given"):
+        predict(run, [])
 
 
 def test_nothing_to_predict_is_a_mistake(run, folder):

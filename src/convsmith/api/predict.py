@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from convsmith.api.load import Model, Prediction, load
-from convsmith.data.listing import EXTENSIONS, Problem
+from convsmith.data.listing import Listing, Problem, add_files
 from convsmith.errors import DataError
 
 __all__ = ["Predictions", "files_of", "predict", "write_csv"]
@@ -64,12 +64,16 @@ def predict(
     if waiting:
         predictions += guesses(model, names, waiting, top)
     if not predictions:
-        raise DataError("\n".join(f"{each.path} {each.reason}" for each in problems))
+        reasons = "\n".join(f"{each.path} {each.reason}" for each in problems)
+        raise DataError(reasons or "no image was given")
     return Predictions(tuple(predictions), tuple(problems))
 
 
 def files_of(images: Sequence[str | os.PathLike[str]], problems: list[Problem]) -> Iterator[str]:
-    """Yield the files, and those in the folders, sorted; note folders without any."""
+    """Yield the files, and those in the folders, sorted; note folders without any.
+
+    Folders are gone through as for training: links are followed, what is hidden is passed over.
+    """
     for given in images:
         if not os.fspath(given):
             problems.append(Problem("''", "is no name of a file"))
@@ -78,17 +82,12 @@ def files_of(images: Sequence[str | os.PathLike[str]], problems: list[Problem]) 
         if not path.is_dir():
             yield os.fspath(given)
             continue
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in EXTENSIONS)
-        inside = [p for p in inside if p.is_file() or p.is_symlink()]
-        inside = [p for p in inside if not hidden(p.relative_to(path))]
-        if not inside:
+        listing = Listing(path)
+        add_files(listing, path, "", "", {os.path.realpath(path)})
+        if not listing.entries and not listing.problems:
             problems.append(Problem(os.fspath(given), "is a folder with no image in it"))
-        yield from map(str, inside)
-
-
-def hidden(path: Path) -> bool:
-    """Return whether a file or a folder above it is hidden, as training passes over it too."""
-    return any(part.startswith(".") for part in path.parts)
+        problems += [Problem(str(path / each.path), each.reason) for each in listing.problems]
+        yield from (str(path / entry.path) for entry in listing.entries)
 
 
 def guesses(model: Model, names: list[str], images: list[Tensor], top: int) -> list[Prediction]:
