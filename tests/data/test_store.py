@@ -176,6 +176,21 @@ def test_processes_that_make_it_at_once_get_the_same(root, tmp_path):
     assert len(list((tmp_path / "s").iterdir())) == 1
 
 
+def test_one_that_another_process_made_meanwhile_is_left_alone(root, tmp_path, monkeypatch):
+    write, theirs = module.write, []
+
+    def slow(*arguments):
+        monkeypatch.setattr(module, "write", write)
+        theirs.append(opened(root, tmp_path / "s").folder / "index.json")
+        theirs.append(theirs[0].stat().st_ino)
+        (tmp_path / "s").joinpath(f".{theirs[0].parent.name}.{os.getpid()}").mkdir()
+        return write(*arguments)
+
+    monkeypatch.setattr(module, "write", slow)
+    opened(root, tmp_path / "s")
+    assert theirs[0].stat().st_ino == theirs[1]  # who has just found it can map it
+
+
 def test_what_a_killed_process_left_is_cleared_and_nobody_elses(root, tmp_path):
     stores = tmp_path / "s"
     folder = opened(root, stores).folder

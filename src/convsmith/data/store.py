@@ -202,12 +202,13 @@ def build(listing: Listing, rule: Rule, folder: Path, listed: str, say: Say) -> 
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir()
         index = write(listing, rule, draft, listed, say)
-        shutil.rmtree(folder, ignore_errors=True)
-        try:
-            draft.rename(folder)
-        except OSError:  # another process was first
-            if read_index(folder) is None:
-                raise
+        if read_index(folder) is None:  # else another process was first
+            shutil.rmtree(folder, ignore_errors=True)
+            try:
+                draft.rename(folder)
+            except OSError:  # or was just now
+                if read_index(folder) is None:
+                    raise
     except OSError as error:
         raise DataError(f"{folder} cannot be written: {error.strerror or error}") from error
     finally:
