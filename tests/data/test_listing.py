@@ -9,7 +9,7 @@ import numpy
 import pytest
 from PIL import Image
 
-from convsmith.data.listing import list_csv, list_folder
+from convsmith.data.listing import Problem, list_csv, list_folder
 from convsmith.errors import DataError
 
 
@@ -191,7 +191,13 @@ def test_every_bad_row_is_listed_with_its_line(root):
         (b"", "has no column label and path; its columns are: none"),
         (b"path,label\n\xff\xfe,x\n", "is not a CSV file in UTF-8"),
         (b'path,label\n"cat/1.png,cat\n', "is not a CSV file in UTF-8"),
-        (b"path,label\n", "has 0 classes with images"),
+        (
+            b'path,label\na,b\nc,d\n"cat/1.png,cat\n',
+            "in UTF-8: after line 3, unexpected end of data",
+        ),
+        (b"path,label,label\n", "has more than one column label; rename the others"),
+        (b"path,label\n", "list.csv has 0 classes with images, two are needed: the column label"),
+        (b"path,label\ncat/1.png,cat\n" + b"x.png,y\n" * 30, "\n  and 10 more"),
     ],
 )
 def test_a_csv_file_of_no_use_is_said(root, content, said):
@@ -227,9 +233,29 @@ def test_a_csv_file_that_leaks_is_said(root):
     listing = list_csv(root / "list.csv")
     assert problems(listing) == [
         "list.csv:3: cat/../cat/1.png: is in line 2 already",
-        "ann: is a group torn apart, into test and train",
+        "ann: is a group torn apart, into test and train; 1 of its images cannot be used",
     ]
-    assert [entry.part for entry in listing.entries] == ["train", "train", "train", "test"]
+    assert [entry.part for entry in listing.entries] == ["train", "train", "test"]
+
+
+def test_a_row_that_is_no_image_or_is_named_in_another_way_again_is_listed(root):
+    (root / "notes.txt").write_text("x")
+    (root / "list.csv").write_text(
+        f"path,label\ncat/1.png,cat\ndog/1.png,dog\nnotes.txt,cat\n{root / 'cat' / '1.png'},dog\n"
+    )
+    listing = list_csv(root / "list.csv")
+    assert problems(listing) == [
+        f"list.csv:5: {root / 'cat' / '1.png'}: is in line 2 already",
+        "notes.txt: is no image by its name, which ends in none of .jpg, .png, .webp, …",
+    ]
+    assert listing.others == []
+    assert len(listing.entries) == 2
+
+
+def test_a_problem_is_one_line_whatever_the_name_of_the_file():
+    assert str(Problem("a\nb \x1b[31m\u202ec é.png", "is empty")) == (
+        "a\\nb \\x1b[31m\\u202ec é.png: is empty"
+    )
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")

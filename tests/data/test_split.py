@@ -106,7 +106,7 @@ def test_groups_are_split_in_proportion_and_by_seed():
 
 
 def test_one_group_cannot_be_split():
-    with pytest.raises(DataError, match="cannot hold out 20%"):
+    with pytest.raises(DataError, match="cannot hold out 20% of 10 images in 1 group;"):
         grouped_split(torch.arange(10) % 2, torch.zeros(10, dtype=torch.int64), 0.2, 0)
 
 

@@ -8,7 +8,7 @@ or only ``<class>/…``. A CSV file has the columns ``path`` and ``label`` and m
 import csv
 import os
 import stat
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +26,9 @@ PARTS = {
     "test": "test",
     "testing": "test",
 }
+ORDER = ("", "train", "validation", "test")
+FEW = 20  # problems listed where there are too few classes
+NO_IMAGE = "is no image by its name, which ends in none of .jpg, .png, .webp, …"
 COLUMNS = ("path", "label", "split", "group")
 EFFECTIVE = os.access in os.supports_effective_ids
 PICTURES = (
@@ -49,13 +52,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that cannot be used, and why."""
+    """Something that cannot be used, and why; as text it is one line, whatever the path."""
 
     path: str
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+        shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in self.path)
+        return f"{''.join(shown)}: {self.reason}"
 
 
 @dataclass
@@ -97,7 +101,7 @@ def list_folder(root: Path) -> Listing:
         if part:
             note_loose(listing, place)
     note_loose(listing, root)
-    finish(listing, found, empty)
+    settle(listing, found, empty)
     way = ": one folder a class, or train/, val/ and test/ with these in them"
     require_classes(listing, str(root), way)
     return listing
@@ -143,7 +147,7 @@ def classes_in(place: Path, listing: Listing) -> Iterator[Path]:
         listing.problems.append(Problem(name, f"is a link that {what}"))
 
 
-def finish(
+def settle(
     listing: Listing, found: dict[str, set[str]], empty: dict[str, list[str]] | None = None
 ) -> None:
     """Settle the classes, and note those that are empty, only tested or easily confused."""
@@ -182,7 +186,9 @@ def require_classes(listing: Listing, what: str, way: str = "") -> None:
         noun = "file is" if len(unread) == 1 else "files are"
         names = ", ".join(unread[:5]) + (", …" if len(unread) > 5 else "")
         hint += f"\n  {len(unread):,} {noun} no image by name: {names}"
-    hint += "".join(f"\n  {problem}" for problem in listing.problems[:20])
+    hint += "".join(f"\n  {problem}" for problem in listing.problems[:FEW])
+    if len(listing.problems) > FEW:
+        hint += f"\n  and {len(listing.problems) - FEW:,} more"
     noun = "class" if count == 1 else "classes"
     raise DataError(f"{what} has {count} {noun} with images, two are needed{way}{hint}")
 
@@ -270,22 +276,22 @@ def list_csv(path: Path) -> Listing:
     """List the images named in a CSV file; relative paths are beside it.
 
     Raises:
-        DataError: the file cannot be read or lacks a column.
+        DataError: the file cannot be read, lacks a column, or names images of one class only.
     """
-    listing = Listing(path.parent)
-    found: dict[str, set[str]] = defaultdict(set)
+    listing, root = Listing(path.parent), path.parent.absolute()
     rows: dict[str, int] = {}
     for number, row in rows_of(path):
         name, label = (row["path"] or "").strip(), (row["label"] or "").strip()
         written = (row.get("split") or "").strip().lower()
-        where = f"{path.name}:{number}"
+        where, place = f"{path.name}:{number}", os.path.normpath(root / name)
         if not name or not label:
             listing.problems.append(Problem(where, "has no path or no label"))
         elif written and written not in PARTS:
             listing.problems.append(Problem(where, f"split {written!r} is no train, val or test"))
-        elif rows.setdefault(os.path.normpath(name), number) != number:
-            first = rows[os.path.normpath(name)]
-            listing.problems.append(Problem(f"{where}: {name}", f"is in line {first} already"))
+        elif rows.setdefault(place, number) != number:
+            listing.problems.append(
+                Problem(f"{where}: {name}", f"is in line {rows[place]} already")
+            )
         else:
             try:
                 status = (listing.root / name).stat()
@@ -293,48 +299,63 @@ def list_csv(path: Path) -> Listing:
                 listing.problems.append(Problem(f"{where}: {name}", lower(error)))
                 continue
             part, group = PARTS.get(written, ""), (row.get("group") or "").strip()
-            if add_file(listing, name, status, label, part, group):
-                found[label].add(part)
+            add_file(listing, name, status, label, part, group)
+    listing.problems += [Problem(name, NO_IMAGE) for name in listing.others]  # for each was asked
+    listing.others = []
     if any(entry.part for entry in listing.entries):  # unsaid is train where others say theirs
         listing.entries = [replace(e, part=e.part or "train") for e in listing.entries]
-        found = {label: {part or "train" for part in parts} for label, parts in found.items()}
-    note_torn(listing)
-    finish(listing, defaultdict(set, found))
-    require_classes(listing, str(path))
+    leave_out_torn(listing)
+    found: dict[str, set[str]] = defaultdict(set)
+    for entry in listing.entries:
+        found[entry.label].add(entry.part)
+    settle(listing, found)
+    require_classes(listing, str(path), ": the column label names an image's class")
     return listing
 
 
-def note_torn(listing: Listing) -> None:
-    """Note the groups whose images are given to more than one part."""
+def leave_out_torn(listing: Listing) -> None:
+    """Of a group in several parts keep what is in the last: nothing is trained on and tested."""
     places: dict[str, set[str]] = defaultdict(set)
     for entry in listing.entries:
         if entry.group:
             places[entry.group].add(entry.part)
-    for group, parts in sorted(places.items()):
-        if len(parts) > 1:
-            reason = f"is a group torn apart, into {' and '.join(sorted(parts))}"
-            listing.kept.append(Problem(group, reason))
+    kept = {group: max(parts, key=ORDER.index) for group, parts in places.items()}
+    torn = [kept.get(entry.group, entry.part) != entry.part for entry in listing.entries]
+    counts = Counter(e.group for e, is_torn in zip(listing.entries, torn, strict=True) if is_torn)
+    for group, count in sorted(counts.items()):
+        parts = " and ".join(sorted(places[group]))
+        reason = f"is a group torn apart, into {parts}; {count} of its images cannot be used"
+        listing.problems.append(Problem(group, reason))
+    listing.entries = [e for e, is_torn in zip(listing.entries, torn, strict=True) if not is_torn]
 
 
 def rows_of(path: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
     """Yield the rows of a CSV file with their line numbers."""
+    done = 0
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
             columns = list(reader.fieldnames or ())
-            reader.fieldnames = [unified(column, columns) for column in columns]
-            missing = {"path", "label"} - set(reader.fieldnames)
+            reader.fieldnames = names = [unified(column, columns) for column in columns]
+            twice = [column for column in COLUMNS if names.count(column) > 1]
+            if twice:
+                raise DataError(f"{path} has more than one column {twice[0]}; rename the others")
+            missing = {"path", "label"} - set(names)
             if missing:
                 has = ", ".join(columns) or "none"
                 lacks = " and ".join(sorted(missing))
                 hint = " (columns are separated by commas)" if len(columns) == 1 else ""
                 raise DataError(f"{path} has no column {lacks}; its columns are: {has}{hint}")
+            done = reader.line_num
             for row in reader:
-                yield reader.line_num, row
+                done = reader.line_num
+                yield done, row
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not a CSV file in UTF-8: {error}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not a CSV file in UTF-8: {error}; save it as that") from error
+    except csv.Error as error:
+        raise DataError(f"{path} is not a CSV file in UTF-8: after line {done}, {error}") from error
 
 
 def unified(column: str, columns: list[str]) -> str:

@@ -67,14 +67,16 @@ def grouped_split(
             (taken - wanted) * weight
         ).square().sum():
             taken, chosen[group] = with_it, True
-    return indices(chosen[groups], fraction, purpose)
+    return indices(chosen[groups], fraction, purpose, f" in {count} group{'s'[: count > 1]}")
 
 
-def indices(held_out: Tensor, fraction: float, purpose: str) -> tuple[Tensor, Tensor]:
-    """Return the indices of both parts."""
+def indices(
+    held_out: Tensor, fraction: float, purpose: str, where: str = ""
+) -> tuple[Tensor, Tensor]:
+    """Return the indices of both parts; ``where`` says in what the images lie together."""
     if not held_out.any() or held_out.all():
         way = "set data.validation=0 to train on all of them"
         if purpose == "test":
-            way = "add images, or a test part of their own"
-        raise DataError(f"cannot hold out {fraction:.0%} of {len(held_out)} images; {way}")
+            way = f"add {'groups' if where else 'images'}, or a test part of their own"
+        raise DataError(f"cannot hold out {fraction:.0%} of {len(held_out)} images{where}; {way}")
     return (~held_out).nonzero().flatten(), held_out.nonzero().flatten()
