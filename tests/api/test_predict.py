@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -132,6 +133,34 @@ def test_the_command_writes_tables_and_lists_what_failed(run, folder, tmp_path, 
     status, output = call("predict", run, folder, "--csv", "-")
     assert output.out.startswith("path,label,probability,problem\n")
     assert status == 0
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("gone/table.csv", "--csv: there is no folder"),
+        (".", "--csv: . is no name of a file; say one, or - to print"),
+        ("", "--csv: '' is no name of a file"),
+    ],
+)
+def test_a_table_that_cannot_be_written_is_said_before_the_work(
+    folder, monkeypatch, capsys, place, said
+):
+    monkeypatch.chdir(folder)
+    with pytest.raises(SystemExit) as exit_code:
+        main(["predict", "no-such-run", "1.png", "--csv", place])
+    assert exit_code.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_a_name_that_is_not_utf8_has_a_row_too(run, folder, tmp_path):
+    image = tmp_path / os.fsdecode(b"caf\xe9.png")
+    image.write_bytes(next(folder.rglob("*.png")).read_bytes())
+    with pytest.raises(SystemExit) as exit_code:
+        main(["predict", str(run), str(image), "--csv", str(tmp_path / "table.csv")])
+    assert exit_code.value.code == 0
+    assert "caf\\udce9.png," in (tmp_path / "table.csv").read_text()
 
 
 def test_the_way_of_resizing_is_kept_with_the_model(tmp_path, monkeypatch):

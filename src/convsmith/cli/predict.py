@@ -1,5 +1,6 @@
 """``convsmith predict``."""
 
+import io
 import sys
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import click
 
 from convsmith.cli import options
 from convsmith.cli.output import print_json
+from convsmith.errors import UserError, WriteError
 
 __all__ = ["command"]
 
@@ -35,12 +37,14 @@ def command(
     """
     from convsmith.api.predict import predict, write_csv
 
+    require_place(csv_path)
     found = predict(run, images, top=top, runs=runs)
     if csv_path == "-":
         write_csv(found, sys.stdout)
     elif csv_path is not None:
-        with Path(csv_path).open("w", encoding="utf-8", newline="") as file:
-            write_csv(found, file)
+        table = io.StringIO()
+        write_csv(found, table)
+        write(csv_path, table.getvalue())
         print(f"{len(found.predictions):,} images: {csv_path}")
     if as_json:
         print_json(found)
@@ -55,3 +59,22 @@ def command(
         print(f"convsmith: {problem}", file=sys.stderr)
     if found.problems:
         sys.exit(1)
+
+
+def require_place(path: str | None) -> None:
+    """Raise UserError if no file can be written at ``path``: before the work, not after it."""
+    if path is None or path == "-":
+        return
+    if not path or Path(path).is_dir():
+        raise UserError(f"--csv: {path or repr(path)} is no name of a file; say one, or - to print")
+    if not Path(path).parent.is_dir():
+        raise UserError(f"--csv: there is no folder {Path(path).parent}")
+
+
+def write(path: str, text: str) -> None:
+    """Write the table; names that are not UTF-8 are written with escapes, as they are printed."""
+    try:
+        with Path(path).open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+            file.write(text)
+    except OSError as error:
+        raise WriteError(f"cannot write {path}: {error.strerror or error}") from error
