@@ -1,5 +1,7 @@
 """Networks of torchvision and timm: by name, with a new head, and their weights from files."""
 
+import os
+import pickle
 import random
 from contextlib import suppress
 
@@ -127,6 +129,30 @@ def test_a_file_with_code_in_it_is_refused_and_not_run(tmp_path):
     assert not (tmp_path / "harm").exists()
 
 
+class Command:
+    """What PyTorch's reader blocks by its module, in other words than a class it does not know."""
+
+    def __reduce__(self):
+        return (os.system, ("false",))
+
+
+def test_a_command_in_a_file_is_said_to_be_one_without_a_warning(tmp_path, recwarn):
+    torch.save({"model": Command()}, tmp_path / "w.pth")
+    (tmp_path / "w.pkl").write_bytes(pickle.dumps(Command()))
+    for name, said in (("w.pth", "could run code"), ("w.pkl", "damaged or something else")):
+        with pytest.raises(ModelError, match=said):
+            read_weights_file(tmp_path / name)
+    assert not list(recwarn)
+
+
+def test_a_file_cut_short_is_said_to_be_damaged(tmp_path):
+    torch.save({"a": torch.ones(1000)}, tmp_path / "w.pth")
+    whole = (tmp_path / "w.pth").read_bytes()
+    (tmp_path / "w.pth").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelError, match="it is damaged or something else"):
+        read_weights_file(tmp_path / "w.pth")
+
+
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
 @pytest.mark.parametrize("content", [None, b"", b"nonsense", b"PK\x03\x04 cut"])
 def test_files_of_no_use_are_said_in_a_line(tmp_path, name, content):
@@ -185,6 +211,23 @@ def test_tensors_without_numbers_that_fit_are_refused(theirs, change):
     said = "int32" if change == "int" else "without values"
     with pytest.raises(ModelError, match=rf"should be .* float32 and is .*{said}"):
         load_backbone(model, tensors, "w.safetensors")
+
+
+def test_weights_that_are_not_finite_are_refused_before_the_training(theirs):
+    tensors = {name: each.clone() for name, each in theirs.state_dict().items()}
+    tensors["layer1.0.bn1.running_var"][3] = torch.inf
+    model = MODELS["torchvision"](3, 3, (32, 32), architecture="resnet18")
+    with pytest.raises(
+        ModelError, match=r"NaN or infinity, first in `layer1\.0\.bn1\.running_var`"
+    ):
+        load_backbone(model, tensors, "w.safetensors")
+
+
+def test_a_count_of_batches_of_another_shape_is_passed_over(theirs):
+    tensors = theirs.state_dict() | {"bn1.num_batches_tracked": torch.ones(1, 3)}
+    model = MODELS["torchvision"](3, 3, (32, 32), architecture="resnet18")
+    assert load_backbone(model, tensors, "w.safetensors") == []
+    assert int(model.bn1.num_batches_tracked) == 0
 
 
 def test_what_is_left_over_is_told():

@@ -1,6 +1,7 @@
 """Reading weights from files, and putting all but the last layer into another network."""
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -27,16 +28,19 @@ def read_weights_file(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # of the pickle's version, when it is refused anyway
+            warnings.simplefilter("ignore")
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ModelError(f"there is no file {path} with weights") from None
     except Exception as error:  # damaged files raise anything
-        if isinstance(error, pickle.UnpicklingError) and "nsupported global" in str(error):
+        if isinstance(error, pickle.UnpicklingError) and "unsupported global" in str(error).lower():
             raise ModelError(
                 f"{path} holds more than tensors and is not read, since that could run code; save "
                 "its state_dict alone, best with safetensors"
             ) from error
-        told = isinstance(error, OSError | SafetensorError) and str(error).splitlines()
+        of_place = isinstance(error, OSError) and error.filename  # without one it is the content
+        told = (of_place or isinstance(error, SafetensorError)) and str(error).splitlines()
         reason = told[0][:150] if told else "it is damaged or something else"
         raise ModelError(f"{path} cannot be read as weights: {reason}") from error
     return state_dict_in(loaded, path)
@@ -88,7 +92,7 @@ def load_backbone(model: nn.Module, tensors: Mapping[str, Tensor], source: str) 
         source: where they come from, for messages.
 
     Raises:
-        ModelError: they are of another network; says what is missing.
+        ModelError: they are of another network, and what is missing; or they are NaN or infinite.
     """
     head = head_of(model)
     own = model.state_dict()
@@ -109,10 +113,15 @@ def load_backbone(model: nn.Module, tensors: Mapping[str, Tensor], source: str) 
             f"{source} is of another network: {len(wanted) - len(wrong)} of {len(wanted)} tensors "
             f"fit; `{first}` should be {described(wanted[first])} and is {found}"
         )
+    bad = next((name for name in wanted if not tensors[name].isfinite().all()), None)
+    if bad is not None:
+        raise ModelError(
+            f"{source} holds NaN or infinity, first in `{bad}`: its training broke off"
+        )
     with torch.no_grad():
-        for name in own:
+        for name, tensor in own.items():
             counted = name.endswith("num_batches_tracked") and name in tensors
-            if name in wanted or counted:
+            if name in wanted or (counted and fits(tensors[name], tensor)):
                 own[name].copy_(tensors[name])
     return [name for name in tensors if name not in own and not name.startswith(f"{head}.")]
 
