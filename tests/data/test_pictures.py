@@ -1,5 +1,7 @@
 """Pictures: the right images in the right places."""
 
+import time
+
 import numpy
 import pytest
 import torch
@@ -7,7 +9,7 @@ import torch
 from convsmith.data import load_source
 from convsmith.data.augment import Augment
 from convsmith.data.images import Images
-from convsmith.data.pictures import CELL, GAP, augmented, grid, samples, thumbnail
+from convsmith.data.pictures import CELL, GAP, NAME, augmented, grid, samples, thumbnail
 
 
 def test_samples_go_round_the_classes():
@@ -58,3 +60,11 @@ def test_augmented_images_are_what_training_draws():
     assert changed.dtype == torch.uint8
     assert changed.shape == pixels.shape
     assert not torch.equal(changed, pixels)
+
+
+def test_names_of_any_length_are_shortened_at_once():
+    start = time.monotonic()
+    pixels = torch.zeros(2, 1, 8, 8, dtype=torch.uint8)
+    picture = grid([("long " * 2000, pixels)], ["c0" * 3000, "c1"])
+    assert picture.width <= NAME + 2 * CELL + 6 * GAP
+    assert time.monotonic() - start < 5

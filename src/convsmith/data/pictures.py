@@ -15,6 +15,7 @@ __all__ = ["augmented", "grid", "samples", "side_by_side", "strip", "thumbnail"]
 
 CELL = 112  # pixels of one image in a grid
 GAP = 6
+NAME = 240  # pixels, the widest name of a row
 
 
 def samples(images: Images, classes: int, count: int, seed: int = 0) -> Tensor:
@@ -58,11 +59,12 @@ def grid(
     """Return a picture of rows of images, each row with a name and each column with a title.
 
     Args:
-        rows: a name and ``(N, C, H, W)`` uint8 images.
+        rows: a name, shortened if it is long, and ``(N, C, H, W)`` uint8 images.
         titles: of the columns; none leaves no room for them.
         cell: the side of one image's square in pixels.
     """
     font = ImageFont.load_default(14)
+    rows = [(fitted(name, font, NAME), pixels) for name, pixels in rows]
     margin = GAP + max((round(font.getlength(name)) + 2 * GAP for name, _ in rows), default=0)
     top = 30 if titles else GAP
     columns = max(len(pixels) for _, pixels in rows)
@@ -119,8 +121,9 @@ def side_by_side(panels: Sequence[tuple[str, Tensor]], lines: Sequence[str]) -> 
 
 def fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
     """Return a text, shortened until it is no wider than ``width`` pixels."""
-    if font.getlength(text) <= width:
+    cut = text[: max(width, 1)]  # measuring takes time and memory; a letter has a pixel or more
+    if cut == text and font.getlength(text) <= width:
         return text
-    while text and font.getlength(f"{text}…") > width:
-        text = text[:-1]
-    return f"{text}…"
+    while cut and font.getlength(f"{cut}…") > width:
+        cut = cut[:-1]
+    return f"{cut}…"
