@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import stat
 import subprocess
@@ -277,6 +278,19 @@ def test_a_comparison_follows_a_link(capsys, tmp_path, run):
     assert call(capsys, "compare", run.path, run.path, "--out", tmp_path / "link.html")[0] == 0
     assert (tmp_path / "link.html").is_symlink()
     assert "<html" in (tmp_path / "page.html").read_text()
+
+
+def test_a_comparison_of_different_data_says_so(capsys, tmp_path, run):
+    other = shutil.copytree(run.path, tmp_path / "other")
+    recipe = (other / "recipe.yaml").read_text()
+    page = tmp_path / "page.html"
+    assert "note" not in call(capsys, "compare", run.path, other, "--out", page)[2]
+    (other / "recipe.yaml").write_text(recipe.replace("source: digits", "source: mnist"))
+    status, _, errors = call(capsys, "compare", run.path, other, "--out", page)
+    assert status == 0
+    assert errors == "note: figures of different data say little side by side: digits, mnist\n"
+    (other / "recipe.yaml").unlink()
+    assert call(capsys, "compare", run.path, other, "--out", page)[2] == ""
 
 
 def test_a_terminal_that_cannot_show_a_letter_gets_it_spelt_out(tmp_path):

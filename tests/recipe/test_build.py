@@ -107,6 +107,12 @@ def test_levels_may_have_a_meaning_of_their_own():
         augmentation(recipe("data.augment={crop: 100}"), source())
 
 
+def test_images_of_one_pixel_are_not_called_points():
+    dot = source(train=Images(PIXELS[:, :, :1, :1], LABELS))
+    with pytest.raises(UserError, match="holds images of one pixel, which are not augmented"):
+        augmentation(recipe("data.augment={flip: 0.5}"), dot)
+
+
 @pytest.mark.parametrize("known", [True, False])
 def test_levels_flip_what_the_data_or_the_recipe_says(known):
     given = source(mirrored=known)

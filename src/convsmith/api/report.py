@@ -14,6 +14,7 @@ from convsmith.reporting.comparison import (
     write_comparison,
 )
 from convsmith.reporting.index import write_index
+from convsmith.reporting.numbers import MISSING
 from convsmith.reporting.report import write_report
 from convsmith.runs.folder import find_runs_folder
 
@@ -24,10 +25,11 @@ PathLike = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Several runs side by side, and the page that shows them."""
+    """Several runs side by side, the page that shows them, and what to mind in reading it."""
 
     page: Path
     runs: tuple[ComparedRun, ...]
+    notes: tuple[str, ...] = ()
 
 
 def report(run: PathLike | None = None, *, runs: PathLike | None = None) -> Path:
@@ -68,7 +70,10 @@ def compare(
         raise UserError("comparing takes two runs or more")
     folders = [open_run(each, runs).folder for each in chosen]
     page = write_comparison(folders, target(out))
-    return Comparison(page, tuple(comparison_rows(folders)))
+    compared = tuple(comparison_rows(folders))
+    data = dict.fromkeys(run.data for run in compared if run.data != MISSING)
+    note = f"figures of different data say little side by side: {', '.join(data)}"
+    return Comparison(page, compared, (note,) if len(data) > 1 else ())
 
 
 def target(out: PathLike) -> Path:

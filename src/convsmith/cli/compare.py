@@ -3,7 +3,7 @@
 import click
 
 from convsmith.cli import options
-from convsmith.cli.output import print_json, table
+from convsmith.cli.output import print_json, say, table
 
 __all__ = ["command"]
 
@@ -24,4 +24,6 @@ def command(run: tuple[str, ...], out: str, runs: str | None, as_json: bool) -> 
         print_json(found)
         return
     print(table(comparison_table(found.runs)))
+    for note in found.notes:
+        say(f"note: {note}")
     print(f"page: {found.page}")

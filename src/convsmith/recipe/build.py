@@ -179,7 +179,10 @@ def augmentation(recipe: Recipe, source: Source) -> Augment:
     operations = Augment(**dict(chosen))
     height, width = source.train.image_size
     if (height, width) == (1, 1) and operations != Augment():
-        raise UserError(f"data.augment: {source.name} holds points, which are not augmented")
+        what = "images of one pixel" if source.train.pixels.dtype == torch.uint8 else "points"
+        raise UserError(
+            f"data.augment: {source.name} holds {what}, which are not augmented; say none"
+        )
     if operations.crop >= min(height, width):
         raise UserError(
             f"data.augment.crop: {operations.crop} pixels of padding on images of "
