@@ -209,7 +209,9 @@ def test_a_csv_file_of_no_use_is_said(root, content, said):
 
 def test_a_csv_file_of_one_class_is_named_itself(root):
     (root / "all.csv").write_text("path,label\ncat/1.png,cat\ncat/2.jpg,cat\n")
-    with pytest.raises(DataError, match=r"all\.csv has 1 class with images, two are needed$"):
+    with pytest.raises(
+        DataError, match=r"all\.csv has 1 class with images, two are needed: the column label"
+    ):
         list_csv(root / "all.csv")
 
 

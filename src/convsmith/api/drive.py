@@ -1,8 +1,11 @@
 """The one consumer of training's events: logs, validation, checkpoints, stopping, recovery."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+import torch
 
 from convsmith.api.budget import free_memory
 from convsmith.api.layer_log import LayerLog
@@ -31,6 +34,7 @@ from convsmith.training.snapshot import restore, snapshot
 __all__ = ["Session", "checkpoint", "drive", "first_checkpoint", "restore_newest", "write_page"]
 
 SHOW_EVERY = 20  # seconds after which a step is shown though it is not logged
+LOOK_EVERY = 0.25  # seconds between two looks at the memory, which take as long as a small layer
 PAGE_EVERY = 60  # seconds between two writings of the page of a run that goes on
 
 
@@ -133,6 +137,22 @@ def say_finer(session: Session, event: Finer) -> None:
     )
 
 
+@dataclass(frozen=True)
+class Held:
+    """Bytes of memory: in use, the most so far, kept by PyTorch on a GPU, and free."""
+
+    used: int
+    peak: int
+    reserved: int | None
+    free: int | None
+
+    @classmethod
+    def by(cls, device: torch.device) -> "Held":
+        """Look at a device's memory; the processor's is the process's."""
+        used, peak = used_bytes(device), peak_bytes(device)
+        return cls(used, peak, reserved_bytes(device), free_memory(device))
+
+
 class PaceKeeper:
     """Reads the device now and then: loss, accuracy so far, speed and memory."""
 
@@ -140,6 +160,7 @@ class PaceKeeper:
         self._session = session
         self._images = 0
         self._since = self._shown = time.perf_counter()
+        self._looked, self._memory = -math.inf, Held(0, 0, None, None)
 
     def step(self, event: Step) -> None:
         """Count a step; log and show it every ``log_every`` steps, show it if they take long."""
@@ -150,14 +171,16 @@ class PaceKeeper:
             return
         _, correct, seen = session.state.epoch_sums.tolist()
         now = time.perf_counter()
-        device = session.job.device
+        if now - self._looked >= LOOK_EVERY:
+            self._looked, self._memory = now, Held.by(session.job.device)
+        held = self._memory
         pace = Pace(
             step=event.step - event.epoch * session.job.batches.steps_per_epoch,
             loss=float(event.loss),
             top1=correct / seen,
             images_per_second=self._images / (now - self._since),
-            memory_bytes=used_bytes(device),
-            memory_peak_bytes=peak_bytes(device),
+            memory_bytes=held.used,
+            memory_peak_bytes=held.peak,
         )
         session.progress.pace(event.epoch + 1, pace)
         self._shown = time.perf_counter()
@@ -172,10 +195,10 @@ class PaceKeeper:
             top1=pace.top1,
             learning_rate=event.learning_rate,
             images_per_second=round(pace.images_per_second, 1),
-            memory_bytes=pace.memory_bytes,
-            memory_peak_bytes=pace.memory_peak_bytes,
-            memory_reserved_bytes=reserved_bytes(device),
-            memory_free_bytes=free_memory(device),
+            memory_bytes=held.used,
+            memory_peak_bytes=held.peak,
+            memory_reserved_bytes=held.reserved,
+            memory_free_bytes=held.free,
         )
         self._images, self._since = 0, time.perf_counter()
 

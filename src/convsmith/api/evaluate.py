@@ -4,7 +4,7 @@ import copy
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
@@ -20,6 +20,7 @@ from convsmith.api.run import Run, open_run, require_own_model
 from convsmith.data import find_root
 from convsmith.data.images import Source
 from convsmith.errors import ResumeError, UserError
+from convsmith.models.mirrored import Mirrored
 from convsmith.recipe.build import (
     LAYOUTS,
     Parts,
@@ -46,14 +47,16 @@ Part = Literal["train", "validation", "test"]
 class Evaluated:
     """How a run's weights do on one part of its data; ``per_class`` maps class to accuracy.
 
-    ``robustness`` and ``label_errors`` are there if they were asked for; ``note`` says if it was
-    not measured as it was trained.
+    ``mirrored`` says whether every image was also seen in the mirror. ``robustness`` and
+    ``label_errors`` are there if they were asked for; ``note`` says if it was not measured as it
+    was trained.
     """
 
     run: str
     split: str
     score: Score
     per_class: dict[str, float]
+    mirrored: bool = False
     robustness: Robustness | None = None
     label_errors: LabelReport | None = None
     note: str = ""
@@ -67,6 +70,7 @@ def evaluate(
     data: Source | None = None,
     runs: str | os.PathLike[str] | None = None,
     data_root: str | os.PathLike[str] | None = None,
+    mirror: bool = False,
     robustness: bool = False,
     label_errors: bool = False,
     folds: int | None = None,
@@ -84,6 +88,7 @@ def evaluate(
         data: the data, for a run that trained on data of your own.
         runs: the folder of runs.
         data_root: where data sets lie.
+        mirror: average the logits over each image and its mirror image; the run's own results stay.
         robustness: also measure the part made worse: noise, blur, brightness, JPEG.
         label_errors: also look for wrong labels in the training and validation parts.
         folds: train so many networks anew for ``label_errors``, each to judge training labels that
@@ -92,14 +97,10 @@ def evaluate(
     Raises:
         RunError: there is no such finished run.
         ResumeError: the images have changed since.
-        UserError: the run kept no validation part, there is no such part, or these are no images.
+        UserError: the run kept no validation part, there is no such part, these are no images, or
+            their mirror images are not of the same class.
     """
-    if split not in get_args(Part):
-        raise UserError(f"split must be train, validation or test, not {split!r}")
-    if folds is not None and folds < 2:
-        raise UserError(f"folds must be at least 2, got {folds}")
-    if folds is not None and not label_errors:
-        raise UserError("folds are for label errors: say --label-errors too")
+    require_sense(split, mirror, robustness, label_errors, folds)
     opened = open_run(run, runs)
     stored = opened.environment
     recipe, note = for_this_machine(opened.recipe)
@@ -115,7 +116,11 @@ def evaluate(
             raise UserError(f"{opened.path} kept no validation part: it trained on everything")
         if robustness:
             require_images(parts.test)
+        if mirror and not source.mirrored:
+            raise UserError(f"an image of {source.name} and its mirror image are not of one class")
         network = prepare(opened, recipe, card, (source, parts), model, device)
+        if mirror:
+            network = replace(network, model=Mirrored(network.model))
         result = network.measure(batches, logits=robustness)
         with ticking("auto") as say:
             worse = measure_robustness(network, split, result, say) if robustness else None
@@ -127,10 +132,26 @@ def evaluate(
         split=split,
         score=Score(result.top1, result.top5, result.loss, result.count),
         per_class=dict(zip(parts.classes, result.per_class, strict=True)),
+        mirrored=mirror,
         robustness=worse,
         label_errors=wrong,
         note=note,
     )
+
+
+def require_sense(
+    split: str, mirror: bool, robustness: bool, label_errors: bool, folds: int | None
+) -> None:
+    """Raise UserError if these are not to be asked for together."""
+    if split not in get_args(Part):
+        raise UserError(f"split must be train, validation or test, not {split!r}")
+    if folds is not None and folds < 2:
+        raise UserError(f"folds must be at least 2, got {folds}")
+    if folds is not None and not label_errors:
+        raise UserError("folds are for label errors: say --label-errors too")
+    if mirror and (robustness or label_errors):
+        other = "--robustness" if robustness else "--label-errors"
+        raise UserError(f"{other} looks at the network as it is: leave out --mirror")
 
 
 def prepare(

@@ -26,6 +26,7 @@ LISTED = 10
     show_default=True,
     help="The part of the data.",
 )
+@click.option("--mirror", is_flag=True, help="Average over each image and its mirror image.")
 @click.option(
     "--robustness", is_flag=True, help="Also with noise, blur, brightness and JPEG, 5 strengths."
 )
@@ -43,6 +44,7 @@ LISTED = 10
 def command(
     run: str,
     split: Any,
+    mirror: bool,
     robustness: bool,
     label_errors: bool,
     folds: int | None,
@@ -51,6 +53,8 @@ def command(
     as_json: bool,
 ) -> None:
     """Measure the weights of RUN again, exactly as its training did at the end.
+
+    --mirror is what the network could do at twice the cost; the run's results stay as they are.
 
     What --robustness and --label-errors find goes into the run's folder and its page too.
     """
@@ -61,6 +65,7 @@ def command(
         split=split,
         runs=runs,
         data_root=data_root,
+        mirror=mirror,
         robustness=robustness,
         label_errors=label_errors,
         folds=folds,
@@ -71,7 +76,8 @@ def command(
         print_json(found)
         return
     score = found.score
-    print(f"{found.split}: {score}  ({score.images:,} images)")
+    seen = ", each also in the mirror" if found.mirrored else ""
+    print(f"{found.split}: {score}  ({score.images:,} images{seen})")
     width = max(map(len, found.per_class))
     for name, accuracy in sorted(found.per_class.items(), key=lambda item: item[1]):
         shown = "no image" if math.isnan(accuracy) else f"{accuracy:7.2%}"
