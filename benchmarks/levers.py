@@ -6,7 +6,7 @@ Every measurement is a process of its own; in each round all variants take their
 machine slows them alike. Gains are ratios within a round. Also prints the limit: the convolutions
 and matrix products of the network alone, forward and backward, on the same shapes. `--tried` adds
 what convsmith does not do because it gave nothing: the network compiled, huge pages, threads bound
-to cores, the batch in halves.
+to cores, the batch in halves. `--phases` prints what a step is made of instead.
 """
 
 import argparse
@@ -124,9 +124,14 @@ UNDO: dict[str, Callable[[], None]] = {
 
 
 def compiled() -> None:
-    """Compile every network that is built; the steps of the warm-up are those that compile."""
+    """Compile every network that is built; the steps of the warm-up are those that compile.
+
+    With PyTorch's dropout: the mask from bits views numbers of one width as another's, which torch
+    2.14's compiler gets wrong.
+    """
     from convsmith.recipe import build
 
+    pytorch_dropout()
     make = build.build_job
 
     def build_compiled(*given, **named):
@@ -224,6 +229,39 @@ def limit(options: argparse.Namespace) -> float:
     return len(images) / total
 
 
+def phases(options: argparse.Namespace) -> None:
+    """Print how long the parts of a step take, with all levers."""
+    job, state = training(options, ALL)
+    from convsmith.training import fit, precision
+
+    parts: dict[str, list[float]] = {}
+
+    def timed(owner: object, name: str, part: str) -> None:
+        call = getattr(owner, name)
+
+        def measured(*given, **named):
+            started = time.perf_counter()
+            try:
+                return call(*given, **named)
+            finally:
+                parts.setdefault(part, []).append(time.perf_counter() - started)
+
+        setattr(owner, name, measured)
+
+    timed(job.model, "forward", "forward")
+    timed(type(job.precision), "backward", "backward")
+    timed(precision, "gradient_norm", "looking for NaN")
+    timed(job.optimizer, "step", "optimizer")
+    timed(fit, "train_step", "whole step without loading")
+    whole, last = [], time.perf_counter()
+    for _ in fit.fit(job, state):
+        whole.append(time.perf_counter() - last)
+        last = time.perf_counter()
+    print(f"| {options.work}, part of a step | ms, median |\n|---|---|")
+    for part, seconds in (parts | {"whole step": whole}).items():
+        print(f"| {part} | {1e3 * median(seconds[10:]):.2f} |")
+
+
 def measure(options: argparse.Namespace, variant: str) -> float:
     """Measure one variant in a process of its own."""
     command = [sys.executable, __file__, *sys.argv[1:], "--variant", variant]
@@ -241,8 +279,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--levers", nargs="*", choices=[*SETTINGS, *UNDO], help="only these")
     parser.add_argument("--tried", action="store_true", help="also what gave nothing")
+    parser.add_argument("--phases", action="store_true", help="only what a step is made of")
     parser.add_argument("--variant", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.phases:
+        phases(options)
+        return
     if options.variant is not None:
         chosen = options.variant
         print(limit(options) if chosen == LIMIT else images_per_second(options, chosen))

@@ -68,7 +68,8 @@ def run_ours(options: argparse.Namespace, runs: Path) -> dict:
 
     recipe = HERE / "works" / f"{options.work}.yaml"
     command = [sys.executable, "-m", "convsmith", "train", str(recipe), "--json"]
-    command += ["--set", f"train.max_steps={options.steps}", "--data-root", options.data_root]
+    command += ["--epochs", "1000", "--set", f"train.max_steps={options.steps}"]
+    command += ["--data-root", options.data_root]
     command += ["--runs", str(runs)]
     started = time.perf_counter()
     done = subprocess.run(command, check=True, capture_output=True, text=True)

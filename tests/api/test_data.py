@@ -93,9 +93,28 @@ def test_what_was_trained_on_is_verified_whatever_its_size(root, tmp_path):
     for name in ("folder:pets", str(recipe)):
         assert sorted(map(str, verify_data(name).problems)) == [
             "cat/gone.jpg: is a link that leads nowhere",
+            "dog/2.jpg: cannot be read: image file is truncated (86 bytes not processed)",
             "dog/2.jpg: has changed since it was decoded",
             "dog/3.jpg: has changed since it was decoded",
             "dog/3.jpg: is empty",
+        ]
+
+
+def test_what_was_decoded_at_another_size_before_it_was_edited_is_no_alarm(root):
+    (root / "cat" / "0.jpg").unlink()
+    show_data("folder", data="folder:pets", sets=["data.image_size=24", "data.test=0.3"])
+    Image.new("RGB", (30, 20)).save(root / "dog" / "2.jpg")
+    show_data("folder", data="folder:pets", sets=["data.image_size=28", "data.test=0.3"])
+    assert verify_data("folder:pets").problems == ()
+
+
+def test_a_broken_file_that_came_later_is_found_and_stays_found(root):
+    (root / "cat" / "0.jpg").unlink()
+    assert verify_data("folder:pets").problems == ()
+    (root / "cat" / "new.jpg").write_bytes(b"no")
+    for _ in range(2):
+        assert list(map(str, verify_data("folder:pets").problems)) == [
+            "cat/new.jpg: is not an image that can be read"
         ]
 
 

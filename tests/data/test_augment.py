@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as reference
 from torchvision.transforms.v2.functional import pil_to_tensor, to_pil_image
@@ -284,15 +284,16 @@ def test_a_resized_crop_shows_a_part_of_that_area(size):
 @pytest.mark.parametrize("size", [(40, 40), (30, 52)])
 def test_a_resized_crop_is_pillows(channels, size):
     pixels = torch.randint(0, 256, (30, channels, *size), dtype=torch.uint8)
-    augment = Augment(resized_crop=0.3)
+    augment = Augment(resized_crop=0.3, flip=0.5)
     drawn = draw(augment, count=30, size=size)
     found = augment.apply(pixels, drawn)
     assert found.dtype == torch.uint8
-    for image, result, (top, left, bottom, right) in zip(
-        pixels, found, drawn.boxes.tolist(), strict=True
+    for image, result, (top, left, bottom, right), mirrored in zip(
+        pixels, found, drawn.boxes.tolist(), drawn.flip, strict=True
     ):
         part = to_pil_image(image).crop((left, top, right, bottom))
-        expected = pil_to_tensor(part.resize(size[::-1], Image.Resampling.BILINEAR))
+        part = part.resize(size[::-1], Image.Resampling.BILINEAR)
+        expected = pil_to_tensor(ImageOps.mirror(part) if mirrored else part)
         assert (result.int() - expected.int()).abs().max() <= 1
 
 
@@ -300,9 +301,11 @@ def test_a_resized_crop_is_pillows(channels, size):
 def test_a_resized_crop_is_the_same_where_all_images_are_sampled_at_once(size):
     """As on a GPU."""
     pixels = torch.randint(0, 256, (30, 3, *size)).float()
-    boxes = draw(Augment(resized_crop=0.3), count=30, size=size).boxes
-    at_once = geometry.enlarge_at_once(pixels, boxes)
-    torch.testing.assert_close(geometry.enlarge(pixels, boxes), at_once, rtol=0, atol=0.02)
+    drawn = draw(Augment(resized_crop=0.3, flip=0.5), count=30, size=size)
+    for flip in (None, drawn.flip):
+        at_once = geometry.enlarge_at_once(pixels, drawn.boxes, flip)
+        found = geometry.enlarge(pixels, drawn.boxes, flip)
+        torch.testing.assert_close(found, at_once, rtol=0, atol=0.02)
 
 
 def test_a_resized_crop_that_is_turned_too_is_one_resampling():

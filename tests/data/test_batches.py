@@ -1,5 +1,8 @@
 """Batches: whole epochs, entered anywhere."""
 
+import threading
+import time
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -207,6 +210,18 @@ def test_an_epoch_that_was_left_does_not_spoil_the_next():
     streamed = batches(loading=Loading(stream=True, workers=2))
     next(streamed.epoch(0))
     assert labels(streamed.epoch(1)) == labels(batches().epoch(1))
+    deadline = time.monotonic() + 10
+    while any(each.name.startswith("reading") for each in threading.enumerate()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_an_error_while_reading_ahead_is_raised_where_the_batch_is_asked_for():
+    streamed = batches(loading=Loading(stream=True, workers=2))
+    reader = streamed._reader.read([torch.arange(2), torch.tensor([10**6])])
+    next(reader)
+    with pytest.raises(IndexError, match="index 1000000 is out of bounds"):
+        next(reader)
 
 
 @pytest.mark.parametrize("augment", [Augment(crop=1, rotation=30), MIXED])

@@ -20,7 +20,7 @@ from PIL import Image
 
 from convsmith.data.decode import decode
 from convsmith.errors import DataError
-from convsmith_runtime.decode import ROOM, Resize, Room
+from convsmith_runtime.decode import ROOM, Resize, Room, to_pixels
 
 RAMP = numpy.arange(8 * 10 * 3, dtype=numpy.uint8).reshape(8, 10, 3)
 
@@ -126,6 +126,22 @@ def test_a_folder_and_a_bomb_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("convsmith_runtime.decode.LARGEST", 79)
     with pytest.raises(DataError, match="too many"):
         decode(path, 3, (4, 4))
+
+
+def test_a_large_jpeg_2000_file_is_decoded_at_a_half(tmp_path, monkeypatch):
+    """Its decoder takes several times the memory of the others."""
+    image = Image.fromarray(RAMP).resize((96, 64), Image.Resampling.BICUBIC)
+    path = stored(image, tmp_path, "JPEG2000")
+    expected = decode(path, 3, (32, 48)).float()
+    monkeypatch.setattr("convsmith_runtime.decode.LARGEST", 2 * 96 * 64)
+    sizes = []
+    monkeypatch.setattr(
+        "convsmith_runtime.decode.to_pixels",
+        lambda image, *rest: sizes.append((image.load(), image.size)[1]) or to_pixels(image, *rest),
+    )
+    found = decode(path, 3, (32, 48)).float()
+    assert sizes == [(48, 32)]
+    assert (found - expected).abs().mean() < 3
 
 
 def test_a_network_of_two_channels_takes_no_files(tmp_path):

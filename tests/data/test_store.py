@@ -235,5 +235,10 @@ def test_the_stores_of_a_folder_are_those_of_its_rules_that_were_opened_last(roo
     os.utime(first.folder / "index.json", (1, 1))
     (root / "a" / "0.png").unlink()
     newer = opened(root, stores)
-    assert stores_of(root, stores) == sorted([newer.folder, grey.folder])
-    assert stores_of(root / "a", stores) == []
+    assert stores_of(list_folder(root), stores) == (
+        [newer.folder],
+        [grey.folder],
+    )
+    (root.parent / "elsewhere").mkdir()
+    shutil.copytree(root, root.parent / "elsewhere" / "photos")
+    assert stores_of(list_folder(root.parent / "elsewhere" / "photos"), stores) == ([], [])

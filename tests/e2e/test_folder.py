@@ -118,6 +118,7 @@ def test_broken_files_stop_the_command_with_all_of_them_or_are_left_out(place):
     bad = place / "digits" / "digit 3" / "bad.png"
     bad.write_bytes(b"no")
     (place / "digits" / "digit 4" / "empty.jpg").touch()
+    (place / "digits" / "digit 4" / "notes.txt").touch()
     try:
         done = command(place, "train", "my.yaml", "--epochs", "1")
         assert done.returncode == 2
@@ -132,12 +133,14 @@ def test_broken_files_stop_the_command_with_all_of_them_or_are_left_out(place):
         assert sorted(json.loads((place / run / "environment.json").read_text())["left_out"]) == [
             "digit 3/bad.png: is not an image that can be read",
             "digit 4/empty.jpg: is empty",
+            "digit 4/notes.txt: is no image by its name, or lies in no class",
         ]
         page = (place / run / "report.html").read_text()
-        assert "2 files or folders, which environment.json lists" in page
+        assert "3 files or folders, which environment.json lists" in page
     finally:
         bad.unlink()
         (place / "digits" / "digit 4" / "empty.jpg").unlink()
+        (place / "digits" / "digit 4" / "notes.txt").unlink()
 
 
 def test_a_changed_folder_is_not_resumed_in_silence(place, monkeypatch):

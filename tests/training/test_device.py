@@ -166,9 +166,24 @@ def test_memory_of_a_gpu_is_what_pytorch_allocated(monkeypatch):
     assert (used_bytes(CUDA), peak_bytes(CUDA)) == (5, 7)
 
 
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_batches_that_are_read_ahead_go_to_a_gpu_through_pinned_memory(device):
+def test_batches_that_are_read_ahead_go_to_a_gpu_through_pinned_memory(monkeypatch):
+    done = []
+
+    def pinned(tensor):
+        done.append(("pinned", tuple(tensor.shape)))
+        return tensor
+
+    def moved(tensor, device, *, non_blocking):
+        done.append((device, non_blocking))
+        return tensor
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pinned)
+    monkeypatch.setattr(torch.Tensor, "to", moved)
     images = Images(torch.zeros(4, 1, 2, 2, dtype=torch.uint8), torch.zeros(4, dtype=torch.int64))
-    reader = Reader(images, torch.device(device), Loading(stream=True))
-    assert reader._loader.pin_memory == (device == "cuda")
+    reader = Reader(images, CUDA, Loading(stream=True, workers=1))
     assert reader.device == torch.device("cpu")  # the rows are chosen where the images are
+    next(reader.read([torch.arange(2)]))
+    assert done == [("pinned", (2, 1, 2, 2)), ("pinned", (2,)), (CUDA, True), (CUDA, True)]
+    here = Reader(images, torch.device("cpu"), Loading(stream=True, workers=1))
+    assert len(list(here.read([torch.arange(2)] * 9))) == 9
+    assert len(done) == 4

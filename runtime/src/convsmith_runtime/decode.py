@@ -95,6 +95,8 @@ def decode_quietly(
                 )
             if opened.format in ("JPEG", "MPO"):  # decoded at a half, a quarter or an eighth
                 opened.draft(None, (2 * max(image_size), 2 * max(image_size)))
+            if opened.format == "JPEG2000" and opened.width * opened.height > LARGEST // 4:
+                opened.reduce = 1  # type: ignore[method-assign,assignment]  # at a half: 27 bytes a pixel
             if opened.width * opened.height > LARGEST:
                 raise ImageError(
                     f"{name} has {opened.width}x{opened.height} pixels, too many to read"

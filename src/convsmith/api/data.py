@@ -13,7 +13,7 @@ from convsmith.data.files import stores_folder
 from convsmith.data.images import Say, Source
 from convsmith.data.listing import Problem
 from convsmith.data.pictures import augmented, grid, samples
-from convsmith.data.store import stores_of, verify_store
+from convsmith.data.store import stores_of, unreadable, verify_store
 from convsmith.errors import RecipeError, UserError, did_you_mean
 from convsmith.recipe.build import augmentation, read_source
 from convsmith.recipe.load import load_recipe
@@ -136,7 +136,8 @@ def verify_data(
 ) -> Verified:
     """Read every file of a data set again, and compare it with what was decoded from it.
 
-    What is compared is, for every size and rule in use, the store that was opened last. CIFAR's
+    What is compared is, for every size and rule in use, the store of the files as they are now; or,
+    if files have come, gone or changed, the last one, and then every file is decoded too. CIFAR's
     official files are compared with the published checksums, others are checked by being read.
 
     Args:
@@ -151,11 +152,13 @@ def verify_data(
     root = find_root(data_root)
     named = name if is_source(name) else find_recipe(name, {}, ()).data.source
     kind, _, path = named.partition(":")
-    if kind in FILES:  # before anything is decoded anew
+    if kind in FILES:  # before anything is decoded anew and stored
         listing = FILES[kind](Path(path).expanduser())
-        folders = stores_of(listing.root, stores_folder())
-        if folders:
-            return verified(folders, listing.problems)
+        present, older = stores_of(listing, stores_folder())
+        if present:
+            return verified(present, listing.problems)
+        if older:
+            return verified(older, [*listing.problems, *unreadable(listing, say)])
     source = load_source(named, root, Reading(on_bad_image="skip"), say, online=True)
     if source.store is not None:
         return verified([source.store], list(source.problems))

@@ -221,7 +221,10 @@ def start_run(
         "start_from": None if start_from is None else lasting_path(start_from, places.runs),
         "data_root": None if places.data_root is None else os.fspath(places.data_root),
         "test_images": parts.test.checksum(),
-        "left_out": [str(problem) for problem in source.problems],
+        "left_out": [
+            *map(str, source.problems),
+            *(f"{name}: is no image by its name, or lies in no class" for name in source.others),
+        ],
     }
     job = build_job(resolved, parts, source, device, ready.model)
     state = build_state(resolved, job)

@@ -200,10 +200,11 @@ class Augment:
             Images of the same shape and type, but float32 (0 to 255) once more than cropped,
             mirrored and, on the CPU, enlarged.
         """
-        if drawn.top is not None or drawn.flip is not None:
-            pixels = geometry.crop(pixels, self.crop, drawn.top, drawn.left, drawn.flip)
+        flip = drawn.flip if drawn.boxes is None else None  # otherwise the enlarged are mirrored
+        if drawn.top is not None or flip is not None:
+            pixels = geometry.crop(pixels, self.crop, drawn.top, drawn.left, flip)
         if drawn.boxes is not None:
-            pixels = geometry.enlarge(pixels, drawn.boxes)
+            pixels = geometry.enlarge(pixels, drawn.boxes, drawn.flip)
         if drawn.matrices is not None:
             pixels = geometry.resample(pixels, drawn.matrices)
         if drawn.factors is not None:
@@ -255,6 +256,8 @@ def none(source: Source) -> Augment:
 def light(source: Source) -> Augment:
     """Return a crop, and a flip where it keeps the label."""
     size = min(source.train.image_size)
+    if source.train.image_size == (1, 1):
+        return Augment()
     flip = 0.5 if source.mirrored else 0.0
     if size >= LARGE:
         return Augment(resized_crop=0.5, flip=flip)

@@ -1,14 +1,14 @@
 """Batches from images, every one a function of (seed, epoch, step)."""
 
 import math
-import sys
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
 
 from convsmith.data.augment import Augment
 from convsmith.data.images import Images
@@ -19,16 +19,15 @@ from convsmith.randomness import generator
 
 __all__ = ["EvalBatches", "Loading", "Sampling", "TrainBatches"]
 
-FORKS = sys.platform.startswith("linux")
 Sampling = Literal["shuffled", "balanced"]
 
 
 @dataclass(frozen=True)
 class Loading:
-    """Where batches are put together: from images on the device, or by other processes.
+    """Where batches are put together: from images on the device, or by threads that read ahead.
 
-    ``stream`` is for images that do not fit in memory: ``workers`` processes each read
-    ``prefetch`` batches ahead, into pinned memory for a GPU.
+    ``stream`` is for images that do not fit in memory: ``workers`` threads each read ``prefetch``
+    batches ahead, into pinned memory for a GPU.
     """
 
     stream: bool = False
@@ -153,63 +152,43 @@ class EvalBatches:
 
 
 class Reader:
-    """Reads rows of images: here, from memory or the device, or ahead in other processes.
+    """Reads rows of images: here, from memory or the device, or ahead in threads of its own.
 
-    ``device`` is where the indices of the rows must be.
+    The threads copy rows of a mapped file with the interpreter's lock let go; processes would have
+    to send what they read. ``device`` is where the indices of the rows must be.
     """
 
     def __init__(self, images: Images, device: torch.device, loading: Loading) -> None:
         self._target = device
+        self._loading = loading
         self.device = torch.device("cpu") if loading.stream else device
         self._images = images if loading.stream else images.to(device)
-        self._order = Order()
-        self._loader: DataLoader[Any] | None = None
-        if loading.stream:
-            self._loader = DataLoader(
-                Rows(images),
-                sampler=self._order,
-                batch_size=None,
-                num_workers=loading.workers,
-                prefetch_factor=loading.prefetch if loading.workers else None,
-                persistent_workers=loading.workers > 0,
-                pin_memory=device.type == "cuda",
-                generator=torch.Generator(),  # of its own: it leaves the global one alone
-                # a forked process shares what is mapped; others would be sent a copy of it
-                multiprocessing_context="fork" if loading.workers and FORKS else None,
-            )
 
     def read(self, chosen: list[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield uint8 pixels and labels, on the device, of each list of indices."""
-        if self._loader is None:
-            for indices in chosen:
-                yield self._images.take(indices)
+        ahead = self._loading.workers * self._loading.prefetch if self._loading.stream else 0
+        if not ahead:
+            yield from map(self._images.take, chosen)
             return
-        self._order.chosen = chosen
-        for pixels, labels in self._loader:
-            yield (
-                pixels.to(self._target, non_blocking=True),
-                labels.to(self._target, non_blocking=True),
-            )
+        pool = ThreadPoolExecutor(self._loading.workers, "reading")
+        waiting: deque[Future[tuple[Tensor, Tensor]]] = deque()
+        try:
+            for indices in chosen:
+                waiting.append(pool.submit(self._fetch, indices))
+                if len(waiting) > ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
-
-class Rows(Dataset[tuple[Tensor, Tensor]]):
-    """Images as a map from a list of indices to a batch, for worker processes."""
-
-    def __init__(self, images: Images) -> None:
-        self._images = images
-
-    def __getitem__(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        return self._images.take(indices)
-
-
-class Order(Sampler[Tensor]):
-    """The lists of indices of the epoch that is being read."""
-
-    def __init__(self) -> None:
-        self.chosen: list[Tensor] = []
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return iter(self.chosen)
-
-    def __len__(self) -> int:
-        return len(self.chosen)
+    def _fetch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        pixels, labels = self._images.take_alone(indices)
+        if pixels.device == self._target:
+            return pixels, labels
+        if self._target.type == "cuda":  # from there a copy does not make the processor wait
+            pixels, labels = pixels.pin_memory(), labels.pin_memory()
+        return (
+            pixels.to(self._target, non_blocking=True),
+            labels.to(self._target, non_blocking=True),
+        )

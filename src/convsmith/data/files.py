@@ -62,7 +62,7 @@ def files_source(
             f"({reading.resize}; data.image_size and data.resize change that)"
         )
     source = assemble(name, listing, store, tuple(notes), mirrored=mirrored)
-    return replace(source, problems=tuple(problems))
+    return replace(source, problems=tuple(problems), others=tuple(listing.others))
 
 
 def look(listing: Listing) -> tuple[Counter[tuple[int, int]], bool]:
@@ -128,7 +128,8 @@ def describe(name: str, listing: Listing, problems: list[Problem], reading: Read
         raise DataError("\n".join([f"{name}: {what} --set data.on_bad_image=skip:", *lines]))
     others = listing.others
     if others:
-        kinds = ", ".join(others[:5]) + (", …" if len(others) > 5 else "")
+        more = ", … (a run's environment.json lists them)"
+        kinds = ", ".join(others[:5]) + (more if len(others) > 5 else "")
         noun = "file is" if len(others) == 1 else "files are"
         lines.append(f"  {len(others):,} other {noun} no image or lies in no class: {kinds}")
     if not lines:

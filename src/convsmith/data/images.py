@@ -64,6 +64,16 @@ class Images:
         by_place = self.pixels.permute(0, 2, 3, 1)
         return by_place.index_select(0, rows).permute(0, 3, 1, 2), self.labels[chosen]
 
+    def take_alone(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Do what :meth:`take` does, on the CPU, without PyTorch's threads.
+
+        Those of a thread that reads ahead, and those of the training, would wait for each other.
+        """
+        rows = chosen if self.rows is None else self.rows[chosen]
+        by_place = self.pixels.permute(0, 2, 3, 1).numpy()
+        taken = torch.from_numpy(by_place.take(rows.numpy(), axis=0))
+        return taken.permute(0, 3, 1, 2), self.labels[chosen]
+
     def select(self, indices: Tensor) -> "Images":
         """Return some of the images; the pixels are shared, not copied."""
         rows = indices if self.rows is None else self.rows[indices]
@@ -105,7 +115,8 @@ class Source:
     ``(N,)`` int64 then says which training images must stay together, such as those of one
     patient. ``mirrored`` says whether an image keeps its label when it is flipped left to right.
     ``notes`` is what the person should know of the data. ``store`` is the folder of the store that
-    the images lie in, if they come from files, and ``problems`` what was left out of it.
+    the images lie in, if they come from files, ``problems`` what was left out of it, and ``others``
+    the files there that are no image by their names or lie in no class.
     """
 
     name: str
@@ -117,4 +128,5 @@ class Source:
     groups: Tensor | None = None
     notes: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+    others: tuple[str, ...] = ()
     store: Path | None = None

@@ -37,7 +37,16 @@ from convsmith.data.listing import Entry, Listing, Problem
 from convsmith.data.told import Told
 from convsmith.errors import DataError
 
-__all__ = ["Rule", "Store", "Stored", "open_store", "root_of", "stores_of", "verify_store"]
+__all__ = [
+    "Rule",
+    "Store",
+    "Stored",
+    "open_store",
+    "root_of",
+    "stores_of",
+    "unreadable",
+    "verify_store",
+]
 
 VERSION = 2
 PIXELS, INDEX = "pixels.bin", "index.json"
@@ -112,15 +121,22 @@ def open_store(listing: Listing, rule: Rule, stores: Path, name: str, say: Say) 
     return Store(folder, pixels, index.digest, index.images, index.problems)
 
 
-def stores_of(root: Path, stores: Path) -> list[Path]:
-    """Return the stores of what lies below ``root``, for each rule the one that was opened last."""
-    newest: dict[Rule, tuple[float, Path]] = {}
+def stores_of(listing: Listing, stores: Path) -> tuple[list[Path], list[Path]]:
+    """Return the stores of just these files as they are, and the older ones of their folder.
+
+    For each rule it is the one that was opened last.
+    """
+    root, listed = str(listing.root.absolute()), checksum_of(listing)
+    newest: dict[tuple[bool, Rule], tuple[float, Path]] = {}
     for path in stores.glob(f"*/{INDEX}"):
         index = read_index(path.parent)
-        if index is not None and index.root == str(root.absolute()):
+        if index is not None and index.root == root:
+            key = (index.listed == listed, index.rule)
             found = (path.stat().st_mtime, path.parent)
-            newest[index.rule] = max(found, newest.get(index.rule, found))
-    return sorted(folder for _, folder in newest.values())
+            newest[key] = max(found, newest.get(key, found))
+    present = sorted(folder for (same, _), (_, folder) in newest.items() if same)
+    older = sorted(folder for (same, _), (_, folder) in newest.items() if not same)
+    return present, older
 
 
 def root_of(folder: Path) -> Path | None:
@@ -150,6 +166,18 @@ def verify_store(folder: Path) -> tuple[int, list[Problem]]:
         if not same:
             problems.append(Problem(each.entry.path, "has changed since it was decoded"))
     return len(index.images), problems
+
+
+def unreadable(listing: Listing, say: Say) -> list[Problem]:
+    """Decode every file and keep nothing; return what cannot be."""
+    told = Told("decoding images", len(listing.entries), say)
+    problems = []
+    with quiet():
+        for done, (_, result) in enumerate(decode_all(listing, Rule(3, (32, 32)))):
+            told.now(done)
+            if isinstance(result, Problem):
+                problems.append(result)
+    return problems
 
 
 def checksum_of(listing: Listing) -> str:

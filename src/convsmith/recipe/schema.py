@@ -50,13 +50,13 @@ class LoadingOptions(Frozen):
     """Where batches are put together."""
 
     stream: Literal["auto", "yes", "no"] = Field(
-        "auto", description="Read batches ahead in other processes; auto is if memory is short."
+        "auto", description="Read batches ahead in threads; auto is if memory is short."
     )
     memory_share: Share = Field(
         0.5, description="What the images of all parts may take of the device's free memory."
     )
     workers: Annotated[Whole, Le(256)] | None = Field(
-        None, description="Processes that read ahead; by default 4, or the cores if fewer."
+        None, description="Threads that read ahead; by default 4, or the cores if fewer."
     )
     prefetch: Count = Field(2, description="Batches that each of them reads ahead.")
 
