@@ -17,6 +17,7 @@ from convsmith_runtime.http.checks import FORMATS, read_upload
 from convsmith_runtime.http.uploads import Upload
 
 # Sound files that are of other formats than the server reads, or larger.
+LARGEST = 20 * 2**20  # bytes of a request
 NOT_SERVED = ("jp2", "tga", "ico", "pcx", "sgi", "dib", "ppm", "pnm", "pgm", "pbm")
 
 
@@ -29,7 +30,7 @@ def test_forty_kinds_of_files_are_answered_or_refused_with_a_reason(client, tmp_
     checked = 0
     for name in [*sound, *broken]:
         path = tmp_path / "a" / name
-        if not path.is_file():
+        if not path.is_file() or path.stat().st_size > LARGEST:  # asked by a test of its own
             continue
         checked += 1
         answer = client.post("/v1/predict", files={"image": (name, path.read_bytes())})
