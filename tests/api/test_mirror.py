@@ -49,6 +49,20 @@ def test_where_a_mirror_image_is_of_another_class_it_is_refused(run):
         convsmith.evaluate(run.path, data=plain, mirror=True)
 
 
+@pytest.mark.parametrize("said", [True, False])
+def test_what_the_recipe_says_of_mirrors_counts(tmp_path, digits, said):
+    source = replace(digits, mirrored=not said)
+    sets = [*FIXED, f"data.mirrored={str(said).lower()}"]
+    run = convsmith.train(
+        "digits", data=source, epochs=1, sets=sets, runs=tmp_path, progress="none"
+    )
+    if said:
+        assert convsmith.evaluate(run.path, data=source, mirror=True).mirrored
+    else:
+        with pytest.raises(UserError, match=r"the recipe says data\.mirrored: false"):
+            convsmith.evaluate(run.path, data=source, mirror=True)
+
+
 @pytest.mark.parametrize("other", ["robustness", "label_errors"])
 def test_it_goes_with_no_other_question(run, digits, other):
     with pytest.raises(UserError, match="leave out --mirror"):

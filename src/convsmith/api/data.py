@@ -78,7 +78,7 @@ def show_data(
         chosen = [(f"training {n}", augmentation(recipe, source)) for n in (1, 2, 3)]
         seeds = [seed, seed + 1, seed + 2]
     if source.train.image_size == (1, 1):
-        raise UserError(f"{source.name} holds points, of which there is no picture")
+        raise UserError(f"{source.name} holds points or single pixels: there is no picture of them")
     indices = samples(source.train, len(source.classes), COLUMNS, seed)
     pixels, labels = source.train.take(indices)
     rows = [("original", pixels)]

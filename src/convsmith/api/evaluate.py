@@ -116,8 +116,12 @@ def evaluate(
             raise UserError(f"{opened.path} kept no validation part: it trained on everything")
         if robustness:
             require_images(parts.test)
-        if mirror and not source.mirrored:
-            raise UserError(f"an image of {source.name} and its mirror image are not of one class")
+        said = recipe.data.mirrored
+        if mirror and not (source.mirrored if said is None else said):
+            raise UserError(
+                f"an image of {source.name} and its mirror image are not of one class"
+                f"{'' if said is None else ' (the recipe says data.mirrored: false)'}"
+            )
         network = prepare(opened, recipe, card, (source, parts), model, device)
         if mirror:
             network = replace(network, model=Mirrored(network.model))

@@ -75,7 +75,9 @@ def verify(name: str, data_root: str | None, as_json: bool) -> None:
     else:
         for problem in found.problems:
             print(problem)
-        verdict = f"{len(found.problems):,} problems" if found.problems else "all as they were"
+        count = len(found.problems)
+        noun = "problem" if count == 1 else "problems"
+        verdict = f"{count:,} {noun}" if count else "all as they were"
         print(f"{found.images:,} images: {verdict}")
     if found.problems:
         sys.exit(1)

@@ -26,7 +26,11 @@ LISTED = 10
     show_default=True,
     help="The part of the data.",
 )
-@click.option("--mirror", is_flag=True, help="Average over each image and its mirror image.")
+@click.option(
+    "--mirror",
+    is_flag=True,
+    help="Average over each image and its mirror image; for the score alone.",
+)
 @click.option(
     "--robustness", is_flag=True, help="Also with noise, blur, brightness and JPEG, 5 strengths."
 )
