@@ -300,9 +300,8 @@ def main() -> None:
     for name in variants:
         ratios = [a / b for a, b in zip(found[ALL], found[name], strict=True)]
         spread = f"{median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
-        title = {ALL: ALL, LIMIT: LIMIT} | {each: f"tried: {each}" for each in ALL_TRIED}
-        title = title.get(name, f"without: {name}")
-        print(f"| {title} | {median(found[name]):,.0f} | {spread} |")
+        kind = "tried: " if name in ALL_TRIED else "" if name in (ALL, LIMIT) else "without: "
+        print(f"| {kind}{name} | {median(found[name]):,.0f} | {spread} |")
 
 
 if __name__ == "__main__":

@@ -180,10 +180,12 @@ def test_batches_that_are_read_ahead_go_to_a_gpu_through_pinned_memory(monkeypat
     monkeypatch.setattr(torch.Tensor, "pin_memory", pinned)
     monkeypatch.setattr(torch.Tensor, "to", moved)
     images = Images(torch.zeros(4, 1, 2, 2, dtype=torch.uint8), torch.zeros(4, dtype=torch.int64))
-    reader = Reader(images, CUDA, Loading(stream=True, workers=1))
-    assert reader.device == torch.device("cpu")  # the rows are chosen where the images are
-    next(reader.read([torch.arange(2)]))
-    assert done == [("pinned", (2, 1, 2, 2)), ("pinned", (2,)), (CUDA, True), (CUDA, True)]
+    for workers in (0, 1):
+        done.clear()
+        reader = Reader(images, CUDA, Loading(stream=True, workers=workers))
+        assert reader.device == torch.device("cpu")  # the rows are chosen where the images are
+        next(reader.read([torch.arange(2)]))
+        assert done == [("pinned", (2, 1, 2, 2)), ("pinned", (2,)), (CUDA, True), (CUDA, True)]
     here = Reader(images, torch.device("cpu"), Loading(stream=True, workers=1))
     assert len(list(here.read([torch.arange(2)] * 9))) == 9
     assert len(done) == 4

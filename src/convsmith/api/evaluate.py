@@ -27,6 +27,7 @@ from convsmith.recipe.build import (
     build_loss,
     build_model,
     eval_batches,
+    mirrored,
     read_source,
     set_up,
 )
@@ -116,12 +117,8 @@ def evaluate(
             raise UserError(f"{opened.path} kept no validation part: it trained on everything")
         if robustness:
             require_images(parts.test)
-        said = recipe.data.mirrored
-        if mirror and not (source.mirrored if said is None else said):
-            raise UserError(
-                f"an image of {source.name} and its mirror image are not of one class"
-                f"{'' if said is None else ' (the recipe says data.mirrored: false)'}"
-            )
+        if mirror:
+            require_mirrored(recipe, source)
         network = prepare(opened, recipe, card, (source, parts), model, device)
         if mirror:
             network = replace(network, model=Mirrored(network.model))
@@ -156,6 +153,14 @@ def require_sense(
     if mirror and (robustness or label_errors):
         other = "--robustness" if robustness else "--label-errors"
         raise UserError(f"{other} looks at the network as it is: leave out --mirror")
+
+
+def require_mirrored(recipe: Recipe, source: Source) -> None:
+    """Raise UserError if an image and its mirror image are not of one class."""
+    if mirrored(recipe, source):
+        return
+    why = "" if recipe.data.mirrored is None else " (the recipe says data.mirrored: false)"
+    raise UserError(f"an image of {source.name} and its mirror image are not of one class{why}")
 
 
 def prepare(

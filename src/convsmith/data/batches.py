@@ -166,11 +166,12 @@ class Reader:
 
     def read(self, chosen: list[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield uint8 pixels and labels, on the device, of each list of indices."""
-        ahead = self._loading.workers * self._loading.prefetch if self._loading.stream else 0
-        if not ahead:
-            yield from map(self._images.take, chosen)
+        stream, workers = self._loading.stream, self._loading.workers
+        if not stream or workers == 0:
+            yield from map(self._fetch if stream else self._images.take, chosen)
             return
-        pool = ThreadPoolExecutor(self._loading.workers, "reading")
+        ahead = workers * self._loading.prefetch
+        pool = ThreadPoolExecutor(workers, "reading")
         waiting: deque[Future[tuple[Tensor, Tensor]]] = deque()
         try:
             for indices in chosen:

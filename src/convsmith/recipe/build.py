@@ -164,6 +164,12 @@ def build_model(
             raise ModelError(f"{recipe.model.name} as asked for does not fit in memory") from error
 
 
+def mirrored(recipe: Recipe, source: Source) -> bool:
+    """Return whether mirrored images keep their labels, as the recipe or else the data says."""
+    said = recipe.data.mirrored
+    return source.mirrored if said is None else said
+
+
 def augmentation(recipe: Recipe, source: Source) -> Augment:
     """Return what the recipe does to training images: its operations, or those of its level.
 
@@ -173,8 +179,7 @@ def augmentation(recipe: Recipe, source: Source) -> Augment:
     chosen = recipe.data.augment
     if isinstance(chosen, str):
         if chosen not in recipe.data.levels:
-            said = recipe.data.mirrored
-            return LEVELS[chosen](source if said is None else replace(source, mirrored=said))
+            return LEVELS[chosen](replace(source, mirrored=mirrored(recipe, source)))
         chosen = recipe.data.levels[chosen]
     operations = Augment(**dict(chosen))
     height, width = source.train.image_size
